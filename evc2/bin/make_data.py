@@ -1,0 +1,78 @@
+"""Stage 1 of the recipes: a corpus's manifest becomes Kaldi data directories train, dev and test with trials."""
+
+import logging
+from collections.abc import Sequence
+
+from evc2.cli import ArgumentParser, parse_bool, run, setup_logging
+from evc2.errors import UserError
+
+
+def get_parser() -> ArgumentParser:
+    """Return the option parser."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--manifest", required=True, help="TSV with the columns that evc2/fileio/manifest.py lists")
+    parser.add_argument("--out", required=True, help="folder to write, e.g. data/speaker_dependent")
+    parser.add_argument(
+        "--lists",
+        default="",
+        help="folder with train.txt, dev.txt and test.txt of utterance ids; without it the manifest's column `set` "
+        "decides, and where that is empty too the fractions below",
+    )
+    parser.add_argument("--dev_fraction", type=float, default=0.1, help="of each speaker and emotion")
+    parser.add_argument("--test_fraction", type=float, default=0.1, help="of each speaker and emotion")
+    parser.add_argument(
+        "--same_words", type=parse_bool, default=True, help="draw sentences instead of utterances for the fractions"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the draw by fractions")
+    parser.add_argument("--emotion_map", default="", help='renames emotions, e.g. "excited:happy,calm:neutral"')
+    parser.add_argument("--directions", default="", help='conversions to try, e.g. "neutral:angry,angry:neutral"')
+    parser.add_argument("--sources", default="", help="instead of --directions: emotions to start from")
+    parser.add_argument("--targets", default="", help="instead of --directions: emotions to go to")
+    parser.add_argument("--intensity", default="", help="of sources and references, e.g. strong; empty for any")
+    parser.add_argument("--verbose", type=int, default=1, help="0 warnings, 1 progress, 2 all")
+    return parser
+
+
+def _directions(args: object) -> str:
+    if args.directions and (args.sources or args.targets):
+        raise UserError("give either --directions or --sources with --targets, not both")
+    if args.directions:
+        return args.directions
+    if not (args.sources and args.targets):
+        raise UserError("which conversions? Give --directions neutral:angry or --sources neutral --targets angry")
+    lists = [names.replace(",", " ").split() for names in (args.sources, args.targets)]
+    return " ".join(f"{source}:{target}" for source in lists[0] for target in lists[1] if source != target)
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    setup_logging(args.verbose)
+    from evc2.fileio.corpus import summary, write_corpus
+    from evc2.fileio.manifest import parse_emotion_map, read_manifest
+    from evc2.fileio.pairs import check_directions, make_trials, parse_directions, report_trials
+    from evc2.fileio.split import by_column, by_fractions, by_lists, cut
+
+    directions = parse_directions(_directions(args))
+    utterances = read_manifest(args.manifest, parse_emotion_map(args.emotion_map))
+    levels = {row.intensity for row in utterances} - {""}
+    if args.intensity and levels and args.intensity not in levels:
+        raise UserError(f"--intensity {args.intensity}: the corpus has {' '.join(sorted(levels))}")
+    if args.lists:
+        chosen = by_lists(utterances, args.lists)
+    else:
+        chosen = by_column(utterances) or by_fractions(
+            utterances, args.dev_fraction, args.test_fraction, args.seed, args.same_words
+        )
+    sets = cut(utterances, chosen)
+    check_directions(directions, sets["train"])
+    trials = {name: make_trials(sets[name], directions, args.intensity) for name in ("dev", "test")}
+    for name, those in trials.items():
+        report_trials(name, those, needed=name == "test")
+    write_corpus(args.out, sets, trials)
+    logging.info("wrote %s", args.out)
+    print(summary(sets))
+
+
+if __name__ == "__main__":
+    run(main)

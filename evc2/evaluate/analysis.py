@@ -1,0 +1,101 @@
+"""One analysis of a wav for all metrics, made on demand and kept.
+
+The analysis has a feature contract of its own, the same for every system, so that a system trained at another rate or
+on mel spectrograms is measured by the same ruler, and a table of one system can be compared with a table of another.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from evc2.feats.contract import FeatureContract
+from evc2.feats.world import analyze
+
+TRIM_DB = 40.0
+"""Leading and trailing frames quieter than the loudest one by more than this are silence."""
+
+TRIM_RUN = 4
+"""Speech begins with this many loud frames in a row (20 ms): a click is shorter."""
+
+
+def evaluation_contract(f0_method: str = "dio") -> FeatureContract:
+    """The analysis used for scoring: 16 kHz, 5 ms, F0 71..800 Hz, 25 coded mel-cepstra (c0 is dropped later)."""
+    return FeatureContract.from_dict(
+        {
+            "name": "evaluation",
+            "kind": "world",
+            "rate": 16000,
+            "f0_method": f0_method,
+            "f0_floor": 71.0,
+            "f0_ceil": 800.0,
+            "frame_period": 5.0,
+            "fft_size": 1024,
+            "order": 25,
+        }
+    )
+
+
+def speech_bounds(power: np.ndarray, below_db: float = TRIM_DB, run: int = TRIM_RUN) -> tuple[int, int]:
+    """First and last+1 frame of the speech, without the silence before and after it.
+
+    Args:
+        power: [T] natural log of the frame power.
+
+    Returns:
+        (start, stop); everything, (0, T), where no run of loud frames exists.
+    """
+    loud = power >= power.max() - below_db * np.log(10) / 10
+    run = min(run, len(power))
+    starts = np.flatnonzero(np.convolve(loud, np.ones(run), mode="valid") >= run - 0.5)
+    if len(starts) == 0:
+        return 0, len(power)
+    return int(starts[0]), int(starts[-1]) + run
+
+
+class Analysis:
+    """A mono wav and what the metrics read from it; nothing is computed before it is asked for.
+
+    Attributes:
+        wav: [n] float32 at the contract's rate.
+        contract: the evaluation contract.
+    """
+
+    def __init__(self, wav: np.ndarray, contract: FeatureContract) -> None:
+        self.wav = wav
+        self.contract = contract
+
+    @cached_property
+    def _frames(self) -> dict[str, np.ndarray]:
+        return analyze(self.wav, self.contract)
+
+    @property
+    def mcep(self) -> np.ndarray:
+        """[T, 24] mel-cepstra without c0."""
+        return self._frames["feats"][:, 1:]
+
+    @property
+    def f0(self) -> np.ndarray:
+        """[T] in Hz, 0 where unvoiced."""
+        return self._frames["f0"]
+
+    @property
+    def power(self) -> np.ndarray:
+        """[T] natural log of the frame power."""
+        return self._frames["power"]
+
+    @cached_property
+    def speech(self) -> slice:
+        """The frames that remain when the silence before and after the speech is trimmed."""
+        return slice(*speech_bounds(self.power))
+
+    @property
+    def n_frames(self) -> int:
+        """Frames before trimming."""
+        return len(self.power)
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the speech in seconds, silence before and after it trimmed."""
+        return (self.speech.stop - self.speech.start) * self.contract.frame_period / 1000

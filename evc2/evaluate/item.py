@@ -1,0 +1,67 @@
+"""What a metric is given: one trial's converted wav with its reference and source, and their alignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from evc2.evaluate.analysis import Analysis
+from evc2.feats.distance import dtw_path
+
+SAME_LENGTH = 2
+"""Two signals whose frame counts differ by no more than this (10 ms) count as equally long."""
+
+
+@dataclass
+class Item:
+    """One trial of one system.
+
+    Attributes:
+        trial: id of the trial.
+        speaker, emotion: what the conversion aims at.
+        converted: the wav under test.
+        reference: the target's natural utterance, None where there is none.
+        source: the source utterance, None where the trial starts from text.
+        text: what is said, where known.
+    """
+
+    trial: str
+    speaker: str
+    emotion: str
+    converted: Analysis
+    reference: Analysis | None = None
+    source: Analysis | None = None
+    text: str | None = None
+
+    def has(self, need: str) -> bool:
+        """Whether the input that a metric's ``needs`` names is there."""
+        return getattr(self, "converted" if need == "wav" else need) is not None
+
+    @cached_property
+    def path(self) -> tuple[np.ndarray, np.ndarray]:
+        """DTW of the mel-cepstra of converted and reference speech: two arrays [K] of frame numbers, untrimmed count.
+
+        Computed once, on the trimmed frames, and shared by all metrics, so that they speak about the same frames.
+        """
+        x, y = self.converted, self.reference
+        i, j = dtw_path(x.mcep[x.speech], y.mcep[y.speech])
+        return i + x.speech.start, j + y.speech.start
+
+    @cached_property
+    def f0_pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """F0 of converted and reference speech along the path: two arrays [K] in Hz, 0 where unvoiced."""
+        i, j = self.path
+        return self.converted.f0[i], self.reference.f0[j]
+
+
+def frame_pairs(x: Analysis, y: Analysis) -> tuple[np.ndarray, np.ndarray] | None:
+    """Frames of x and of y at the same times, for signals of equal length; None for signals that are not.
+
+    y decides where the speech is, for both: two trims of their own could shift one signal against the other.
+    """
+    if abs(x.n_frames - y.n_frames) > SAME_LENGTH:
+        return None
+    frames = np.arange(y.speech.start, min(y.speech.stop, x.n_frames))
+    return frames, frames

@@ -1,0 +1,125 @@
+"""Gathers the rows of scores into summaries: per direction, system and metric, and paired against other systems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evc2.errors import UserError, nearest
+from evc2.evaluate.intervals import Interval, mean_interval, paired_difference, seed_for, verdict
+from evc2.evaluate.registry import Metric
+from evc2.evaluate.score import Row
+from evc2.fileio.datadir import EMOTIONS
+
+ANCHORS = ("zero_effort", "analysis_synthesis", "f0", "f0_power", "f0_power_mcep")
+"""Systems of these names are yardsticks: the source itself, the target through the vocoder, and simple transforms."""
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A system against another one: mean of (system - other) per trial, with its interval."""
+
+    direction: str
+    metric: str
+    system: str
+    other: str
+    difference: Interval
+    verdict: str
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON."""
+        names = {"direction": self.direction, "metric": self.metric, "system": self.system, "other": self.other}
+        return {**names, **self.difference.to_dict(), "verdict": self.verdict}
+
+
+class Summary:
+    """Collects one number per trial, system and metric (a few bytes each), nothing of the audio.
+
+    Args:
+        systems: names in the order of the table.
+        metrics: in the order of its columns.
+        seed: of the bootstrap.
+        draws: resamples of the bootstrap.
+    """
+
+    def __init__(self, systems: Sequence[str], metrics: Sequence[Metric], seed: int = 0, draws: int = 2000) -> None:
+        self.systems = list(systems)
+        self.metrics = list(metrics)
+        self.seed = seed
+        self.draws = draws
+        self.trials: dict[str, set[str]] = {}
+        self.problems: list[tuple[str, str, str]] = []
+        self.notes: dict[tuple[str, str], int] = {}
+        self._values: dict[tuple[str, str, str], dict[str, float]] = {}
+
+    def add(self, row: Row) -> None:
+        """Take in the scores of one trial of one system."""
+        direction = direction_name(row.source_emotion, row.emotion)
+        self.trials.setdefault(direction, set()).add(row.trial)
+        if row.problem is not None:
+            self.problems.append((row.system, row.trial, row.problem))
+        for note in row.notes:
+            self.notes[row.system, note] = self.notes.get((row.system, note), 0) + 1
+        for name, value in row.values.items():
+            if value is not None:
+                for key in (direction, ALL):
+                    self._values.setdefault((key, row.system, name), {})[row.trial] = value
+
+    @property
+    def directions(self) -> list[str]:
+        """The directions in the order of the emotions' list, then all of them together where there are several."""
+        order = {name: i for i, name in enumerate(EMOTIONS)}
+
+        def place(direction: str) -> tuple[int, int]:
+            source, target = direction.split(" -> ")
+            return order.get(source, len(order)), order.get(target, len(order))
+
+        found = sorted(self.trials, key=place)
+        return [*found, ALL] if len(found) > 1 else found
+
+    def values(self, direction: str, system: str, metric: str) -> dict[str, float]:
+        """Trial -> value."""
+        return self._values.get((direction, system, metric), {})
+
+    def n_trials(self, direction: str) -> int:
+        """Trials of a direction, scored or not."""
+        if direction == ALL:
+            return sum(len(trials) for trials in self.trials.values())
+        return len(self.trials.get(direction, ()))
+
+    def interval(self, direction: str, system: str, metric: str) -> Interval:
+        """Mean of one cell of the table with its interval."""
+        values = self.values(direction, system, metric)
+        seed = seed_for(self.seed, direction, system, metric)
+        return mean_interval([values[trial] for trial in sorted(values)], draws=self.draws, seed=seed)
+
+    def compare(self, direction: str, system: str, other: str, metric: Metric) -> Comparison:
+        """One paired comparison over the trials that both systems have."""
+        seed = seed_for(self.seed, direction, system, other, metric.name)
+        values, others = (self.values(direction, name, metric.name) for name in (system, other))
+        difference = paired_difference(values, others, draws=self.draws, seed=seed)
+        return Comparison(direction, metric.name, system, other, difference, verdict(difference, metric.better))
+
+    def compared(self, others: Sequence[str]) -> list[tuple[str, str]]:
+        """Pairs (system, other): every system that is no anchor; the anchors themselves where there is nothing else."""
+        rows = [name for name in self.systems if name not in ANCHORS] or self.systems
+        return [(name, other) for name in rows for other in others if name != other]
+
+
+def direction_name(source_emotion: str | None, emotion: str) -> str:
+    """"neutral -> angry"; the source is "text" where a trial has no source emotion."""
+    return f"{source_emotion or 'text'} -> {emotion}"
+
+
+def choose_compared(systems: Sequence[str], names: Sequence[str] | None) -> list[str]:
+    """The systems to compare with: the named ones, which must exist; by default zero_effort and f0 where present."""
+    if names is None:
+        return [name for name in ("zero_effort", "f0") if name in systems]
+    for name in names:
+        if name not in systems:
+            raise UserError(
+                f"--compare: no system is called '{name}'{nearest(name, systems)}; systems are {', '.join(systems)}"
+            )
+    return list(dict.fromkeys(names))

@@ -1,0 +1,1 @@
+"""Acoustic features: contracts, WORLD and log-mel analysis, statistics, prosody conversion, distances. No torch."""

@@ -1,0 +1,1 @@
+"""Data directories, arks and audio files. Needs no torch."""

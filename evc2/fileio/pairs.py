@@ -1,0 +1,84 @@
+"""Which conversions to make: directions between emotions, and trials with their references."""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from evc2.errors import UserError, nearest
+from evc2.fileio.manifest import Utterance
+from evc2.fileio.trials import EMOTIONS, Trial
+
+Direction = tuple[str, str]
+
+
+def parse_directions(text: str) -> list[Direction]:
+    """Read "neutral:angry,angry:neutral" as [("neutral", "angry"), ("angry", "neutral")].
+
+    Raises:
+        UserError: an emotion outside EMOTIONS, a direction to itself, twice the same, or none.
+    """
+    directions: list[Direction] = []
+    for pair in filter(None, text.replace(",", " ").split()):
+        source, colon, target = pair.partition(":")
+        if not (source and colon and target) or source == target or (source, target) in directions:
+            raise UserError(f"directions: expected different pairs like neutral:angry, found '{pair}' in '{text}'")
+        for emotion in (source, target):
+            if emotion not in EMOTIONS:
+                raise UserError(f"directions: unknown emotion '{emotion}'{nearest(emotion, EMOTIONS)}")
+        directions.append((source, target))
+    if not directions:
+        raise UserError("directions: none given; expected pairs like neutral:angry,angry:neutral")
+    return directions
+
+
+def check_directions(directions: Iterable[Direction], utterances: Iterable[Utterance]) -> None:
+    """Raise a UserError if no utterance has an emotion that the directions name."""
+    present = {row.emotion for row in utterances}
+    for emotion in sorted({emotion for direction in directions for emotion in direction}):
+        if emotion not in present:
+            raise UserError(f"directions: no utterance is {emotion}; the corpus has {' '.join(sorted(present))}")
+
+
+def make_trials(utterances: Sequence[Utterance], directions: Sequence[Direction], intensity: str = "") -> list[Trial]:
+    """Pair each source utterance with each target emotion of its directions.
+
+    The speaker of a trial is the source's own. Its reference is the same speaker's utterance with the same words in
+    the target emotion and wanted intensity; among several, one of the source's repetition comes first, then one that
+    the corpus itself labels with the emotion (calm may have been mapped to neutral), then the first id. A trial
+    without such an utterance has no reference.
+
+    Args:
+        utterances: those of one set; references are never taken from another.
+        directions: (source emotion, target emotion) pairs.
+        intensity: the wanted intensity of sources and references; "" for any, and then a reference's is the source's.
+            Utterances without an intensity, and neutral ones, stand for all.
+    """
+
+    def wanted(row: Utterance, level: str) -> bool:
+        return not level or row.intensity in ("", level) or row.label == "neutral"
+
+    by_words: dict[tuple[str, str, str], list[Utterance]] = {}
+    for row in utterances:
+        if row.words_key:
+            by_words.setdefault((row.speaker, row.words_key, row.emotion), []).append(row)
+    trials = []
+    for source in utterances:
+        if not wanted(source, intensity):
+            continue
+        level = intensity or ("" if source.label == "neutral" else source.intensity)
+        for emotion in (target for start, target in directions if start == source.emotion):
+            alike = by_words.get((source.speaker, source.words_key, emotion), [])
+            alike = [row for row in alike if wanted(row, level)]
+            alike.sort(key=lambda row: (row.repetition != source.repetition, row.label != row.emotion, row.utt))
+            reference = alike[0].utt if alike else None
+            trials.append(Trial(f"{source.utt}-to-{emotion}", source.utt, source.speaker, emotion, reference))
+    return trials
+
+
+def report_trials(name: str, trials: Sequence[Trial], needed: bool) -> None:
+    """Log how many trials a set has; none at all is a UserError where they are `needed`, else a warning."""
+    if not trials:
+        message = f"{name}: no utterance fits the directions and the intensity, so there is no trial"
+        if needed:
+            raise UserError(f"{message}; choose other --directions, --intensity or --split")
+        logging.warning(message)
+    logging.info("%s: %d trials, %d with a reference", name, len(trials), sum(t.reference is not None for t in trials))

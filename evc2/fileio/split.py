@@ -1,0 +1,117 @@
+"""Cutting a corpus into train, dev and test: by stored lists, by the manifest's own column, or by fractions."""
+
+import hashlib
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from evc2.errors import UserError, nearest
+from evc2.fileio.manifest import SETS, Utterance
+from evc2.fileio.tables import rows
+
+
+def read_lists(folder: str | os.PathLike[str]) -> dict[str, str]:
+    """Read train.txt, dev.txt and test.txt (an utterance id a line) of a folder; return utterance -> set.
+
+    Raises:
+        UserError: a file is missing or empty, or an utterance stands in two places.
+    """
+    chosen: dict[str, str] = {}
+    for name in SETS:
+        path = Path(folder) / f"{name}.txt"
+        before = len(chosen)
+        for number, utt, rest in rows(path):
+            if rest:
+                raise UserError(f"{path}:{number}: expected one utterance id, found '{utt} {rest}'")
+            if utt in chosen:
+                raise UserError(f"{path}:{number}: utterance '{utt}' is already in the list of {chosen[utt]}")
+            chosen[utt] = name
+        if len(chosen) == before:
+            raise UserError(f"{path}: empty; expected one utterance id a line")
+    return chosen
+
+
+def by_lists(utterances: Sequence[Utterance], folder: str | os.PathLike[str]) -> dict[str, str]:
+    """Return utterance -> set by stored lists; listed but absent, and present but unlisted utterances are counted.
+
+    Raises:
+        UserError: as `read_lists`, or no listed utterance is there at all.
+    """
+    listed = read_lists(folder)
+    present = {row.utt for row in utterances}
+    absent, unlisted = sorted(set(listed) - present), sorted(present - set(listed))
+    if len(absent) == len(listed):
+        raise UserError(f"{folder}: no listed utterance is in the manifest, e.g. '{absent[0]}'{nearest(absent[0], present)}")
+    for names, what in ((absent, "listed utterances are not in the corpus"), (unlisted, "utterances are in no list")):
+        if names:
+            logging.warning("%s: %d %s: %s", folder, len(names), what, _some(names))
+    return {utt: name for utt, name in listed.items() if utt in present}
+
+
+def by_column(utterances: Sequence[Utterance]) -> dict[str, str]:
+    """Return utterance -> set by the manifest's column `set`."""
+    return {row.utt: row.set for row in utterances if row.set}
+
+
+def by_fractions(
+    utterances: Sequence[Utterance], dev: float, test: float, seed: int = 0, same_words: bool = True
+) -> dict[str, str]:
+    """Return utterance -> set, drawn within each speaker and emotion.
+
+    The order of the draw is that of a hash of the seed and the name, so it depends on neither the platform nor the
+    order of files. The first `test` of each speaker and emotion go to test, the next `dev` to dev, at least one each
+    where there are three or more; the rest goes to train.
+
+    Args:
+        utterances: what to cut.
+        dev, test: fractions between 0 and 1, together less than 1.
+        seed: changes the draw.
+        same_words: whether utterances with the same words go to one set, whoever says them; so every test sentence
+            keeps its reference and is new to the model. Sentences are then drawn among those that were said by the same
+            speakers in the same emotions.
+
+    Raises:
+        UserError: impossible fractions.
+    """
+    if not (0 < dev < 1 and 0 < test < 1 and dev + test < 1):
+        raise UserError(f"dev and test fractions {dev} and {test}: expected positive numbers with a sum below 1")
+    groups: dict[str, list[Utterance]] = defaultdict(list)
+    for row in utterances:
+        key = row.words_key if same_words else ""
+        groups[f"words {key}" if key else f"utt {row.utt}"].append(row)
+    cells: dict[frozenset[tuple[str, str]], list[str]] = defaultdict(list)
+    for name, members in groups.items():
+        cells[frozenset((row.speaker, row.emotion) for row in members)].append(name)
+    chosen = {}
+    for names in cells.values():
+        names.sort(key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
+        n_test, n_dev = (max(1, round(len(names) * share)) if len(names) >= 3 else 0 for share in (test, dev))
+        n_dev = min(n_dev, max(0, len(names) - n_test - 1))
+        for i, name in enumerate(names):
+            which = "test" if i < n_test else "dev" if i < n_test + n_dev else "train"
+            chosen.update({row.utt: which for row in groups[name]})
+    return chosen
+
+
+def cut(utterances: Sequence[Utterance], chosen: Mapping[str, str]) -> dict[str, list[Utterance]]:
+    """Return set -> utterances, in the order of `utterances`; a set without any is a UserError."""
+    sets: dict[str, list[Utterance]] = {name: [] for name in SETS}
+    for row in utterances:
+        if row.utt in chosen:
+            sets[chosen[row.utt]].append(row)
+    empty = [name for name, members in sets.items() if not members]
+    if empty:
+        found = Counter(chosen[row.utt] for row in utterances if row.utt in chosen)
+        raise UserError(
+            f"no utterance for {' and '.join(empty)}: {len(utterances)} utterances of "
+            f"{len({row.speaker for row in utterances})} speakers gave "
+            f"{', '.join(f'{found[name]} for {name}' for name in SETS)}; every set needs some "
+            "(record at least three utterances an emotion, or choose another --split)"
+        )
+    return sets
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return " ".join(names[:most]) + (" ..." if len(names) > most else "")

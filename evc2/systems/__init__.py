@@ -1,0 +1,45 @@
+"""The systems by name, imported when they are asked for."""
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from evc2.errors import UserError
+
+if TYPE_CHECKING:
+    from evc2.train.abs_model import AbsEVCModel
+
+SYSTEMS = {
+    "cyclegan": "evc2.systems.cyclegan:CycleGAN",
+}
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A hint such as " (did you mean lr?)", empty when nothing is close."""
+    close = difflib.get_close_matches(name, known, 1, 0.5)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def get_class(name: str) -> type["AbsEVCModel"]:
+    """Return the class of a system; UserError names the known ones."""
+    if name not in SYSTEMS:
+        raise UserError(f"system {name!r} does not exist{nearest(name, list(SYSTEMS))}; known: {', '.join(SYSTEMS)}")
+    module, attribute = SYSTEMS[name].split(":")
+    return getattr(import_module(module), attribute)
+
+
+def check_keys(function: Any, conf: Mapping[str, Any], where: str) -> None:
+    """Raise UserError when conf holds a key that the function (or class) does not take, with the nearest valid one."""
+    known = [p for p in inspect.signature(function).parameters if p != "self"]
+    for key in conf:
+        if key not in known:
+            raise UserError(f"{where}: there is no key {key!r}{nearest(key, known)}; valid keys: {', '.join(known)}")
+
+
+def build(name: str, conf: Mapping[str, Any]) -> "AbsEVCModel":
+    """Build a system from its configuration; a key that does not exist is a UserError with the nearest valid one."""
+    cls = get_class(name)
+    check_keys(cls, conf, f"system_conf of {name}")
+    return cls(**conf)

@@ -1,0 +1,106 @@
+"""What every trainable system is: nets, losses, turns and a conversion, behind one interface."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+from torch import nn
+
+from evc2.feats.contract import FeatureContract
+from evc2.feats.stats import Stats
+
+
+@dataclass(frozen=True)
+class ConversionTarget:
+    """What a source is to become.
+
+    Attributes:
+        emotion: one of the model's emotions.
+        speaker: the target speaker; None keeps the source's.
+        intensity: 0 gives the source, 1 the full conversion; values beyond extrapolate.
+        reference: features of a reference utterance, for systems that copy a style.
+    """
+
+    emotion: str
+    speaker: str | None = None
+    intensity: float = 1.0
+    reference: Mapping[str, np.ndarray] | None = None
+
+
+class BatchCache(SimpleNamespace):
+    """What the turns of one batch share. A class of its own, because DDP hands it on as it is (it copies dicts)."""
+
+
+class AbsEVCModel(AbsESPnetModel):
+    """Base class of the systems.
+
+    Class attributes:
+        turns: names of the updates in their order, each with an optimizer of its own.
+        collation: how utterances become a batch: ``pad``, ``crop`` or ``crop_pair``.
+        required, optional: names of the inputs (``feats`` is read from ``feats.scp`` and so on).
+        training_only: prefixes of parameters that conversion does not need (discriminators); packs leave them out.
+
+    Instances carry ``contract`` (of the features they were trained on) and ``stats`` once EVCTask or
+    ``EVC.from_pretrained`` has set them.
+    """
+
+    turns: ClassVar[tuple[str, ...]] = ("main",)
+    collation: ClassVar[str] = "pad"
+    required: ClassVar[tuple[str, ...]] = ("feats",)
+    optional: ClassVar[tuple[str, ...]] = ()
+    training_only: ClassVar[tuple[str, ...]] = ()
+    contract: FeatureContract
+    stats: Stats
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by name, each distinct one once: what show_model lists and --compile compiles."""
+        return dict(self.named_children())
+
+    def turn_parameters(self, turn: str) -> Iterator[nn.Parameter]:
+        """The parameters that the optimizer of this turn steps and clips."""
+        if self.turns == (turn,):
+            return self.parameters()
+        raise NotImplementedError(f"{type(self).__name__} has turns {self.turns} and must say what {turn} owns")
+
+    def begin_batch(self, step: int, batch: Mapping[str, Any]) -> BatchCache:
+        """Prepare what several turns share; called once a batch, before the first turn."""
+        return BatchCache()
+
+    @abstractmethod
+    def forward(
+        self, turn: str | None = None, step: int = 0, cache: BatchCache | None = None, **batch: Any
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """Return (loss, stats, weight) of one turn; without a turn, loss and stats of all (validation).
+
+        stats are detached scalars on the device; weight is the batch size, by which stats are averaged.
+        """
+
+    def collect_feats(self, **batch: Any) -> dict[str, torch.Tensor]:
+        """Features for espnet2's collect_stats (the recipes use evc2.bin.stats)."""
+        return {name: batch[name] for name in batch if name == "feats" or name.endswith("_lengths")}
+
+    @abstractmethod
+    def convert(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray | None]:
+        """Convert one utterance.
+
+        Args:
+            source: ``feats`` [T, D], ``f0`` [T] in Hz, ``power`` [T] in nats (numpy), ``speaker`` and ``emotion``
+                (None when unknown).
+            target: what it is to become.
+
+        Returns:
+            ``feats``, ``f0``, ``power`` of the converted utterance; ``power`` is None when the converted spectrum
+            holds its own.
+
+        Raises:
+            UserError: emotion or direction unknown to the model.
+        """
+
+    def score_trial(self, source: Mapping[str, Any], reference: Mapping[str, Any], emotion: str) -> dict[str, float]:
+        """Validation metrics of one converted trial against its reference; the best model is chosen by these."""
+        return {}

@@ -1,0 +1,119 @@
+"""Which utterances make which batch: orders that depend on (seed, epoch) alone and can start in the middle."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from espnet2.iterators.abs_iter_factory import AbsIterFactory
+
+from evc2.errors import UserError
+
+Plan = Callable[[int], list[list[Any]]]
+
+
+class EVCIterFactory(AbsIterFactory):
+    """Batches of an epoch from a plan; ``start`` leaves out those that were used before an interruption.
+
+    Args:
+        dataset: answers the requests that the plan names.
+        plan: epoch -> batches of requests of this process.
+        collate_fn: items -> (names, batch).
+        trials: conversion trials for validation (None: none).
+    """
+
+    def __init__(
+        self,
+        dataset: torch.utils.data.Dataset,
+        plan: Plan,
+        collate_fn: Callable[..., Any],
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        trials: Any = None,
+    ):
+        self.dataset, self.plan, self.collate_fn, self.trials = dataset, plan, collate_fn, trials
+        self.num_workers, self.pin_memory = num_workers, pin_memory
+
+    def build_iter(self, epoch: int, shuffle: bool | None = None, start: int = 0) -> Iterator[Any]:
+        """Iterate over the batches of this epoch from number ``start`` (0: the first)."""
+        batches = self.plan(epoch)[start:]
+        if self.num_workers == 0:  # a DataLoader without workers costs more than the crops themselves
+            return (self.collate_fn([self.dataset[r] for r in requests]) for requests in batches)
+        return iter(
+            torch.utils.data.DataLoader(
+                self.dataset,
+                batch_sampler=batches,
+                num_workers=self.num_workers,
+                collate_fn=self.collate_fn,
+                pin_memory=self.pin_memory,
+            )
+        )
+
+
+def shard(batches: list[list[Any]], rank: int, world: int) -> list[list[Any]]:
+    """The part of every batch that this process works on; the batch size is the global one."""
+    if world > 1 and any(len(b) < world for b in batches):
+        raise UserError(f"batch_size is smaller than the {world} processes; use at least {world}")
+    return [b[rank::world] for b in batches] if world > 1 else batches
+
+
+def draws(utts: Sequence[str], count: int, rng: np.random.Generator) -> list[tuple[str, int]]:
+    """Draw ``count`` utterances, each pass over all of them in a new order; with each, how often it came before."""
+    passes = -(-count // len(utts))
+    return [(utts[i], n) for n in range(passes) for i in rng.permutation(len(utts))][:count]
+
+
+def pair_plan(
+    domains: Mapping[str, Sequence[str]], iters: int, batch_size: int, seed: int, train: bool, rank: int, world: int
+) -> Plan:
+    """Unpaired halves from two domains, equally many from both however large each is.
+
+    Validation goes once over the larger domain, in a fixed order, with crops fixed by the utterance.
+    """
+    (name_a, a), (name_b, b) = domains.items()
+    for name, utts in ((name_a, a), (name_b, b)):
+        if not utts:
+            raise UserError(f"no utterance of the emotion {name!r} in the data; check utt2emo and the domains")
+
+    def plan(epoch: int) -> list[list[tuple[str, str, str]]]:
+        if train:
+            rng = np.random.default_rng([seed, epoch])
+            left, right = (draws(x, iters * batch_size, rng) for x in (a, b))
+            pairs = [(u, v, f"{seed} {epoch} {n} {m}") for (u, n), (v, m) in zip(left, right, strict=True)]
+        else:
+            count = max(len(a), len(b))
+            pairs = [(a[i % len(a)], b[i % len(b)], "") for i in range(count)]
+            pairs += pairs[: -count % min(world, count)] if world > 1 else []
+        batches = [pairs[i : i + batch_size] for i in range(0, len(pairs), batch_size)]
+        return shard(batches if train else [x for x in batches if len(x) >= world], rank, world)
+
+    return plan
+
+
+def single_plan(
+    batches: list[list[str]], iters: int | None, seed: int, train: bool, rank: int, world: int, crops: bool
+) -> Plan:
+    """Batches of single utterances as an espnet2 batch sampler made them, in a new order every epoch when training.
+
+    Args:
+        iters: batches an epoch (None: all of them once).
+        crops: requests carry the seed of a crop beside the name.
+    """
+
+    def plan(epoch: int) -> list[list[Any]]:
+        chosen = batches
+        if train:
+            count = iters or len(batches)
+            first = (epoch - 1) * count  # epochs go on through the passes where the one before stopped
+            order: list[int] = []
+            for number in range(first // len(batches), (first + count - 1) // len(batches) + 1):
+                order += np.random.default_rng([seed, number]).permutation(len(batches)).tolist()
+            offset = first % len(batches)
+            chosen = [batches[i] for i in order[offset : offset + count]]
+        chosen = shard(chosen, rank, world)
+        if not crops:
+            return chosen
+        key = f"{seed} {epoch} " if train else ""
+        return [[(utt, f"{key}{n}" if train else "") for utt in batch] for n, batch in enumerate(chosen)]
+
+    return plan
