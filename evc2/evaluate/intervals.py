@@ -95,26 +95,28 @@ def bootstrap_interval(
 
     Args:
         method: "percentile", or "bca": percentiles corrected for bias and for skew (Efron, "Better bootstrap
-            confidence intervals", J. Am. Stat. Assoc. 82, 1987; the acceleration comes from the jackknife).
+            confidence intervals", J. Am. Stat. Assoc. 82, 1987; the acceleration comes from the jackknife). Both
+            widen the quantiles for small n (Hesterberg, "What teachers should know about the bootstrap", Am. Stat. 69,
+            2015: expanded percentile interval).
     """
     if method not in ("bca", "percentile"):
         raise UserError(f"unknown bootstrap method '{method}': expected bca or percentile")
-    mean = float(values.mean())
+    n, mean = len(values), float(values.mean())
     deviations = values - mean
     # Values that agree up to rounding have an interval of no width; a skew computed from rounding would be noise.
     if np.abs(deviations).max() <= 1e-12 * max(1.0, abs(mean)):
         return mean, mean
     means = bootstrap_means(values, draws, np.random.default_rng(seed))
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    # Plain percentiles are too narrow for few values (measured at n = 20 and 30: 92 % instead of 95).
+    z = float(np.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.5 + level / 2)) * np.array([-1.0, 1.0])
     if method == "bca":
         below = (np.count_nonzero(means < mean) + 0.5 * np.count_nonzero(means == mean)) / draws
         if 0 < below < 1:
             bias = ndtri(below)
             # Leaving value i out moves the mean by -deviation_i / (n - 1): that factor cancels in the acceleration.
             skew = np.sum(deviations**3) / (6 * np.sum(deviations**2) ** 1.5)
-            z = bias + ndtri(tails)
-            tails = ndtr(bias + z / (1 - skew * z))
-    low, high = np.quantile(means, tails)
+            z = bias + (bias + z) / (1 - skew * (bias + z))
+    low, high = np.quantile(means, ndtr(z))
     return float(low), float(high)
 
 

@@ -41,9 +41,10 @@ class Item:
 
     @cached_property
     def path(self) -> tuple[np.ndarray, np.ndarray]:
-        """DTW of the mel-cepstra of converted and reference speech: two arrays [K] of frame numbers, untrimmed count.
+        """DTW of the mel-cepstra of converted and reference speech: two arrays [K] of frames.
 
         Computed once, on the trimmed frames, and shared by all metrics, so that they speak about the same frames.
+        The numbers count from the first frame of the wav, trimmed or not.
         """
         x, y = self.converted, self.reference
         i, j = dtw_path(x.mcep[x.speech], y.mcep[y.speech])

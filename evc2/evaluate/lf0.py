@@ -13,7 +13,7 @@ MIN_FRAMES = 10
 MIN_DEVIATION = 1e-3
 """A contour whose log-F0 deviates less (0.1 %) is flat: its correlation would be that of estimation noise."""
 
-SOURCE = "Sisman et al., An overview of voice conversion and its challenges, 2021 (objective evaluation of F0), on ln F0"
+SOURCE = "Sisman et al., An overview of voice conversion and its challenges, 2021 (F0 RMSE and PCC), on ln F0"
 
 
 def both_voiced(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -18,10 +18,10 @@ def mcd_aligned(x: np.ndarray, y: np.ndarray) -> float:
         x, y: [K, 24] mel-cepstra without c0, frame k of x belonging to frame k of y.
 
     Returns:
-        dB, 0 for equal envelopes, no upper bound; 4 to 8 are usual for voice conversion.
+        dB, 0 for equal envelopes, no upper bound.
         Source: Kubichek 1993.
     """
-    return distance.mcd(x, y, dtw=False)
+    return distance.mcd(x, y, dtw=False, has_c0=False)
 
 
 @register(
@@ -30,8 +30,9 @@ def mcd_aligned(x: np.ndarray, y: np.ndarray) -> float:
     better="lower",
     needs=("wav", "reference"),
     digits=2,
-    doc="mel-cepstral distortion to the reference along the DTW path: 24 coded mel-cepstra without c0, "
-    "10 sqrt(2) / ln 10 times the Euclidean distance, mean over the path",
+    doc="mel-cepstral distortion to the reference along the DTW path: 24 mel-cepstra without c0 (SPTK's scale, "
+    "all-pass constant 0.42, 0 to 7 kHz), 10 sqrt(2) / ln 10 times their Euclidean distance, mean over the path; the same formula "
+    "on WORLD's coded envelope gives about 1.4 times as much",
     source=SOURCE,
     range="0 ..",
 )

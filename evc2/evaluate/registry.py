@@ -14,7 +14,8 @@ and is named in ``MODULES`` below. That is all: the command, the scores, the int
 
 - ``needs`` lists what the metric reads: "wav" (the converted one, always there), "reference", "source", "text". A trial
   that lacks one of them gets no value for this metric and the others go on.
-- None or a NaN as a result means "not defined for this trial" (say, no voiced frames): the trial is left out of the mean.
+- None or a NaN as a result means "not defined for this trial" (say, no voiced frames): the mean leaves the
+  trial out.
 - A metric that wants weights or an optional package gives ``available``: it returns None when all is there, otherwise
   one line that says what is missing and how to get it. That line is printed and the metric skipped. Import and load
   inside functions (``functools.cache`` keeps a model once a process), so that the command still starts fast.
@@ -94,7 +95,7 @@ def register(
     digits: int,
     doc: str,
     source: str,
-    range: str,  # noqa: A002 - the word a reader looks for
+    range: str,
     available: Callable[[], str | None] | None = None,
 ) -> Callable[[Callable[[Item], float | None]], Callable[[Item], float | None]]:
     """Decorator that enters a function of one Item as a metric; the function itself is returned unchanged."""
@@ -117,7 +118,10 @@ def all_metrics() -> dict[str, Metric]:
     """Every registered metric by name, in the order of the table."""
     for module in MODULES:
         importlib.import_module(module)
-    return dict(_METRICS)
+    # Some module may have been imported before, by itself: the order is that of MODULES all the same.
+    place = {module: i for i, module in enumerate(MODULES)}
+    in_order = sorted(_METRICS.values(), key=lambda metric: place.get(metric.function.__module__, len(place)))
+    return {metric.name: metric for metric in in_order}
 
 
 def get_metric(names: Iterable[str] | None = None) -> list[Metric]:

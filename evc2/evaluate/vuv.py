@@ -28,7 +28,7 @@ def vuv_error(x: np.ndarray, y: np.ndarray) -> float:
     needs=("wav", "reference"),
     digits=1,
     doc="frame pairs along the DTW path of the MCD of which one is voiced and the other is not",
-    source="Nakatani et al., A method for fundamental frequency estimation and voicing decision, 2008 (voicing decision error)",
+    source="Nakatani et al., A method for fundamental frequency estimation and voicing decision, 2008 (VDE)",
     range="0 .. 100",
 )
 def _vuv(item: Item) -> float:

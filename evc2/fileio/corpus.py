@@ -19,7 +19,9 @@ UNKNOWN_WORDS = "<unk>"  # stands in `text` for an utterance without a transcrip
 
 
 @contextmanager
-def atomic_folder(path: str | os.PathLike[str], replaces: Callable[[Path], bool] = lambda path: False) -> Iterator[Path]:
+def atomic_folder(
+    path: str | os.PathLike[str], replaces: Callable[[Path], bool] = lambda path: False
+) -> Iterator[Path]:
     """Give a temporary folder beside `path`; on success it takes the place of `path`, on failure it is removed.
 
     What an interrupted run left of its temporary folder is removed by the next one.

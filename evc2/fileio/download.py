@@ -176,7 +176,7 @@ def zenodo_file(record: str, name: str) -> tuple[str, str | None, int | None]:
     except (*_NETWORK, OSError) as error:
         raise UserError(f"{record}: cannot be read ({_words(error)}); is this machine connected?") from None
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"{record}: expected the JSON of a Zenodo record with a list `files`, found something else") from None
+        raise UserError(f"{record}: expected a Zenodo record with a list `files`, found something else") from None
     if name not in files:
         raise UserError(f"{record}: no file '{name}'{nearest(name, files)}; found: {' '.join(sorted(files))}")
     item = files[name]

@@ -59,14 +59,15 @@ COLUMNS = tuple(field.name for field in fields(Utterance) if field.name != "labe
 
 
 def parse_emotion_map(text: str) -> dict[str, str]:
-    """Read "excited:happy,calm:neutral" as {"excited": "happy", ...}; the right sides must be in EMOTIONS (UserError)."""
+    """Read "excited:happy,calm:neutral" as {"excited": "happy", ...}; a right side outside EMOTIONS is a UserError."""
     mapping: dict[str, str] = {}
     for pair in filter(None, re.split(r"[,\s]+", text)):
         old, colon, new = pair.partition(":")
         if not (old and colon and new) or old in mapping:
             raise UserError(f"emotion map: expected pairs like excited:happy, each left side once, found '{pair}'")
         if new not in EMOTIONS:
-            raise UserError(f"emotion map: unknown emotion '{new}'{nearest(new, EMOTIONS)}; known: {' '.join(EMOTIONS)}")
+            known = " ".join(EMOTIONS)
+            raise UserError(f"emotion map: unknown emotion '{new}'{nearest(new, EMOTIONS)}; known: {known}")
         mapping[old] = new
     return mapping
 
@@ -103,7 +104,8 @@ def read_manifest(path: str | os.PathLike[str], emotion_map: Mapping[str, str] |
     found: dict[str, Utterance] = {}
     labels = {row.emotion for _, row in rows}
     for old in sorted(set(emotion_map) - labels - set(EMOTIONS)):
-        problems.append(f"emotion map: no utterance is '{old}'{nearest(old, labels)}; found: {' '.join(sorted(labels))}")
+        known = " ".join(sorted(labels))
+        problems.append(f"emotion map: no utterance is '{old}'{nearest(old, labels)}; found: {known}")
     genders: dict[str, str] = {}
     for number, row in rows:
         row = replace(row, label=row.emotion, emotion=emotion_map.get(row.emotion, row.emotion))
@@ -205,7 +207,8 @@ def require_folder(path: str, corpus: str, how: str) -> Path:
         raise UserError(f"{corpus}: --db_root is not given. {how}")
     folder = Path(os.path.abspath(path))
     if not folder.is_dir():
-        raise UserError(f"{corpus}: expected a folder at --db_root {path}, found {'a file' if folder.exists() else 'none'}. {how}")
+        found = "a file" if folder.exists() else "nothing"
+        raise UserError(f"{corpus}: expected a folder at --db_root {path}, found {found}. {how}")
     if not any(folder.iterdir()):
         raise UserError(f"{corpus}: --db_root {path} is an empty folder. {how}")
     return folder

@@ -43,7 +43,8 @@ def by_lists(utterances: Sequence[Utterance], folder: str | os.PathLike[str]) ->
     present = {row.utt for row in utterances}
     absent, unlisted = sorted(set(listed) - present), sorted(present - set(listed))
     if len(absent) == len(listed):
-        raise UserError(f"{folder}: no listed utterance is in the manifest, e.g. '{absent[0]}'{nearest(absent[0], present)}")
+        first = absent[0]
+        raise UserError(f"{folder}: no listed utterance is in the manifest, e.g. '{first}'{nearest(first, present)}")
     for names, what in ((absent, "listed utterances are not in the corpus"), (unlisted, "utterances are in no list")):
         if names:
             logging.warning("%s: %d %s: %s", folder, len(names), what, _some(names))

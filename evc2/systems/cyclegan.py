@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from evc2.errors import UserError
 from evc2.feats.distance import mcd, to_mel_cepstrum
 from evc2.feats.prosody import convert_f0, convert_power
-from evc2.feats.stats import Moments, moments_of
+from evc2.feats.stats import moments_of
 from evc2.losses.adversarial import lsgan_discriminator, lsgan_generator
 from evc2.nets.cyclegan import Discriminator, Generator
 from evc2.train.abs_model import AbsEVCModel, BatchCache, ConversionTarget
@@ -64,6 +64,7 @@ class CycleGAN(AbsEVCModel):
         if len(domains) != 2 or domains[0] == domains[1]:
             raise UserError(f"cyclegan: domains are two different emotions [A, B], got {list(domains)}")
         self.domains, self.power, self.normalize_by = tuple(domains), power, normalize_by
+        self.emotions = tuple(name.split(":")[-1] for name in domains)  # a domain is an emotion or speaker:emotion
         self.first = 0 if power == "network" else 1  # the first cepstrum that the network converts
         dim, classes = order - self.first, 2 if lambda_cls else 0
         self.G_AB, self.G_BA = Generator(dim, **(generator or {})), Generator(dim, **(generator or {}))
@@ -141,24 +142,15 @@ class CycleGAN(AbsEVCModel):
         stats["loss_discriminator"] = loss
         return loss, stats
 
-    def moments(self, speaker: str | None, emotion: str) -> Moments:
-        """The statistics that normalise the training features of this speaker and emotion."""
-        return self.stats.get(None if self.normalize_by == "emotion" else speaker, emotion)
-
-    def normalize(self, feats: np.ndarray, speaker: str, emotion: str) -> np.ndarray:
-        """Normalise one utterance or crop [T, order] for training (zero mean, unit deviation a dimension)."""
-        m = self.moments(speaker, emotion)
-        return ((feats - m.feats_mean) / m.feats_std).astype(np.float32)
-
     @torch.inference_mode()
     def convert(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray | None]:
-        if target.emotion not in self.domains:
+        if target.emotion not in self.emotions:
             raise UserError(
-                f"this model converts between {' and '.join(self.domains)}, not to {target.emotion!r}; "
+                f"this model converts between {' and '.join(self.emotions)}, not to {target.emotion!r}; "
                 f"choose one of these or train another model"
             )
-        to_b = target.emotion == self.domains[1]
-        emotion = self.domains[0 if to_b else 1]
+        to_b = target.emotion == self.emotions[1]
+        emotion = self.emotions[0 if to_b else 1]
         if source.get("emotion") not in (None, emotion):
             raise UserError(
                 f"this model makes {target.emotion} speech from {emotion} speech, but the source is "

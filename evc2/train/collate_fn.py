@@ -13,9 +13,29 @@ import torch
 from espnet2.train.collate_fn import CommonCollateFn
 
 from evc2.errors import UserError
+from evc2.feats.stats import Stats
 from evc2.fileio.ark import ScpReader
 
-Normalize = Callable[[np.ndarray, str, str], np.ndarray]
+
+class Normalizer:
+    """Zero mean and unit deviation a dimension, by the statistics of (speaker, emotion) or of the emotion alone.
+
+    Args:
+        stats: of the training data.
+        by: ``speaker_emotion`` or ``emotion``.
+    """
+
+    def __init__(self, stats: Stats, by: str):
+        self.stats, self.by = stats, by
+        self.cache: dict[tuple[str | None, str], tuple[np.ndarray, np.ndarray]] = {}
+
+    def __call__(self, feats: np.ndarray, speaker: str, emotion: str) -> np.ndarray:
+        key = (None if self.by == "emotion" else speaker, emotion)
+        if key not in self.cache:
+            m = self.stats.get(*key)
+            self.cache[key] = (m.feats_mean.astype(np.float32), (1 / m.feats_std).astype(np.float32))
+        mean, scale = self.cache[key]
+        return (feats - mean) * scale
 
 
 def crop_start(total: int, length: int, key: str) -> int:
@@ -24,7 +44,7 @@ def crop_start(total: int, length: int, key: str) -> int:
 
 
 def fit(x: np.ndarray, length: int) -> np.ndarray:
-    """Bring [T, ...] to exactly ``length`` frames: longer is cut, shorter is reflected at its end as often as needed."""
+    """Bring [T, ...] to exactly ``length`` frames: longer is cut, shorter is reflected at its end."""
     while len(x) < length:
         mirror = x[-2::-1] if len(x) > 1 else x
         x = np.concatenate((x, mirror[: length - len(x)]))
@@ -37,7 +57,7 @@ class Cropper:
     Args:
         reader: features by utterance, [T, D].
         utt2spk, utt2emo: labels, by which the normalisation is chosen.
-        normalize: the model's normalisation (crop, speaker, emotion) -> crop.
+        normalize: (crop, speaker, emotion) -> normalised crop.
         frames: length of a crop.
     """
 
@@ -46,7 +66,7 @@ class Cropper:
         reader: ScpReader,
         utt2spk: Mapping[str, str],
         utt2emo: Mapping[str, str],
-        normalize: Normalize,
+        normalize: Normalizer,
         frames: int,
     ):
         self.reader, self.utt2spk, self.utt2emo = reader, utt2spk, utt2emo

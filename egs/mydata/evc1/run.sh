@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Your own recordings, DB/<speaker>/<emotion>/*.wav (see README.md): emotional voice conversion by CycleGAN.
+#   ./run.sh --db_root DB
+#   ./run.sh --db_root DB --directions "neutral:happy,happy:neutral" --evc_tag happy
+#   ./run.sh --help                   all options
+set -euo pipefail
+
+./evc.sh \
+    --split mine \
+    --directions "neutral:angry,angry:neutral" \
+    --intensity "" \
+    --feats_conf conf/feats_world.yaml \
+    --train_configs "conf/train_cyclegan.yaml" \
+    "$@"

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Stage 1 for RAVDESS: the corpus, fetched on request, becomes data directories with trials.
+set -euo pipefail
+
+db_root=                   # Folder of the corpus: Actor_01 ... Actor_24, wav or flac, at any depth.
+download=false             # Fetch the corpus from Zenodo into db_root (or downloads/ravdess) first.
+split=speaker_dependent    # A folder of local/splits: speaker_dependent or speaker_disjoint.
+emotion_map=               # Renames emotions, e.g. calm:neutral.
+directions=neutral:angry,angry:neutral # Conversions to try: source:target,...
+intensity=strong           # Intensity of sources and references: strong, normal, or empty for any.
+md5=                       # Checksum of the archive instead of the one that Zenodo publishes.
+out=                       # Folder to write (default data/<split>).
+
+# shellcheck source=/dev/null
+. ./path.sh
+# shellcheck source=/dev/null
+. utils/parse_options.sh
+
+out=${out:-data/$split}
+if "$download" && [ -z "$db_root" ]; then
+    db_root=downloads/ravdess
+fi
+if [ ! -d "local/splits/$split" ]; then
+    echo "local/data.sh: error: no split '$split'; expected one of: $(cd local/splits && echo *)" >&2
+    exit 1
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+python local/ravdess.py --db_root "$db_root" --download "$download" --md5 "$md5" --manifest "$work/manifest.tsv"
+python -m evc2.bin.make_data --manifest "$work/manifest.tsv" --lists "local/splits/$split" --out "$out" \
+    --emotion_map "$emotion_map" --directions "$directions" --intensity "$intensity"

@@ -1,0 +1,120 @@
+"""Convert the emotion of a recording, of a folder of recordings, or of the trials of a data directory."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from evc2.cli import ArgumentParser, parse_bool, run, setup_logging
+from evc2.errors import UserError
+
+EXIT_SKIPPED = 3
+
+
+def get_parser() -> ArgumentParser:
+    """Return the parser."""
+    parser = ArgumentParser(
+        description=__doc__,
+        usage="%(prog)s --model DIR_OR_PACK (--emotion E | --direction A2B) [options] IN OUT\n"
+        "       %(prog)s --model DIR_OR_PACK --data_dir D --trials T --out O [--njobs N --job J] [options]",
+        epilog="IN and OUT are two files, or two folders. A folder's recordings that cannot be converted are listed "
+        "and left out, and the exit status is then 3.",
+    )
+    add = parser.add_argument
+    add("inout", nargs="*", metavar="IN OUT", help="recording (wav, flac, ogg, mp3; any rate) or folder; and result")
+    add("--model", required=True, metavar="DIR_OR_PACK", help="model directory exp/<tag>/<phase>, or a pack (.zip)")
+    add("--model_file", metavar="NAME", help="weights in the directory; without: the best by validation")
+    add("--emotion", metavar="E", help="target emotion; trials name their own")
+    add("--direction", choices=("A2B", "B2A"), help="instead of --emotion, for a system between two emotions A and B")
+    add("--source_emotion", metavar="E", help="emotion of the recording; without: the model's other one, or utt2emo")
+    add("--speaker", metavar="S", help="who speaks, if a training speaker; without: any voice, or utt2spk")
+    add("--intensity", type=float, default=1.0, metavar="X", help="0 is the source, 1 the conversion, up to 2")
+    add("--f0", choices=("convert", "keep"), default="convert", help="what to do with the pitch")
+    add("--spectrum", choices=("network", "gaussian", "keep"), default="network", help="what changes the spectrum")
+    add("--power", choices=("network", "gaussian", "keep"), help="what changes the power; without: the system's choice")
+    add("--envelope", choices=("differential", "direct"), default="differential",
+        help="filter the measured envelope by the change, or synthesise the converted cepstra")  # fmt: skip
+    add("--plot", type=parse_bool, default=False, help="also draw spectrogram and F0, source above, converted below")
+    add("--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:N")
+    add("--data_dir", metavar="DIR", help="data directory with the trials' sources")
+    add("--trials", metavar="FILE", help="list of trials; without: trials in the data directory")
+    add("--out", metavar="DIR", help="folder for wav/, plots/ and wav.scp of the trials")
+    add("--njobs", type=int, default=1, metavar="N", help="parts the list of trials is split into")
+    add("--job", type=int, metavar="J", help="do part J of --njobs only (1 to N), then --merge true")
+    add("--merge", type=parse_bool, default=False, help="join the lists of all finished jobs, no conversion")
+    return parser
+
+
+def check_args(parser: ArgumentParser, args) -> None:
+    """Leave with status 2 where options do not go together."""
+    if args.data_dir is not None:
+        if args.inout or args.out is None:
+            parser.error("--data_dir goes with --out, and without IN OUT")
+        if args.emotion or args.direction:
+            parser.error("with --data_dir the trials name their emotions; leave out --emotion and --direction")
+        return
+    if len(args.inout) != 2:
+        parser.error(f"expected IN and OUT (or --data_dir, --trials and --out), found {len(args.inout)} names")
+    if args.trials or args.out or args.job or args.merge:
+        parser.error("--trials, --out, --job and --merge go with --data_dir")
+    if (args.emotion is None) == (args.direction is None):
+        parser.error("give either --emotion or --direction")
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Convert."""
+    parser = get_parser()
+    args = parser.parse_args(cmd)
+    check_args(parser, args)
+    setup_logging()
+    options = {
+        name: getattr(args, name)
+        for name in ("speaker", "source_emotion", "intensity", "f0", "spectrum", "power", "envelope")
+    }
+    if args.data_dir is not None:
+        return convert_data_dir(args, options)
+    source, target = map(Path, args.inout)
+    if not source.exists():
+        raise UserError(f"{source}: expected a recording or a folder, found nothing")
+    from evc2.convert.batch import convert_file, convert_folder
+    from evc2.convert.evc import EVC
+
+    evc = EVC.from_pretrained(args.model, args.model_file, args.device)
+    if args.direction:
+        expected, args.emotion = evc.direction(args.direction)
+        if options["source_emotion"] not in (None, expected):
+            raise UserError(f"direction {args.direction} starts from {expected}, not {options['source_emotion']}")
+    options["emotion"] = args.emotion
+    if not source.is_dir():
+        print(convert_file(evc, source, target, options, args.plot))
+        return None
+    if target.is_file():
+        raise UserError(f"{target}: expected a folder, because {source} is one, found a file")
+    result = convert_folder(evc, source, target, options, args.plot)
+    print(f"{target}: {result['done']} converted, {len(result['skipped'])} skipped, {result['other']} other files")
+    if result["skipped"]:
+        for name, reason in result["skipped"].items():
+            print(f"skipped {name}: {reason}", file=sys.stderr)
+        sys.exit(EXIT_SKIPPED)
+    return None
+
+
+def convert_data_dir(args, options: dict) -> None:
+    """Convert trials, or join the lists of jobs that have done so."""
+    from evc2.convert.jobs import checked_trials, merge
+    from evc2.fileio.datadir import DataDir
+
+    data = DataDir(args.data_dir)
+    trials = checked_trials(args.trials or data.path / "trials", data)
+    if args.merge:
+        return merge(list(trials), args.out, args.njobs)
+    from evc2.convert.batch import convert_trials
+    from evc2.convert.evc import EVC
+
+    evc = EVC.from_pretrained(args.model, args.model_file, args.device)
+    logging.info("%d trials", len(trials))
+    return convert_trials(evc, data, trials, Path(args.out), options, args.plot, args.job, args.njobs)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,57 @@
+"""Resample, cut and trim the audio of a data directory; leave out what cannot be used (stage 2)."""
+
+from collections.abc import Sequence
+
+from evc2.cli import ArgumentParser, parse_bool, run, setup_logging
+from evc2.errors import UserError
+
+EPILOG = """Without --job everything is done here. In parallel: --job 1 .. --job N with --njobs N, then once --njobs N
+--merge true. OUT is a data directory afterwards; OUT/skipped lists what was left out and why."""
+
+
+def get_parser() -> ArgumentParser:
+    """Return the parser."""
+    parser = ArgumentParser(description=__doc__, epilog=EPILOG)
+    parser.add_argument("--data_dir", required=True, help="data directory; wav.scp may hold pipes, segments are cut")
+    parser.add_argument("--contract", required=True, help="feature contract (conf/feats_<name>.yaml); gives the rate")
+    parser.add_argument("--out", required=True, help="folder to make")
+    parser.add_argument("--trim", type=parse_bool, default=True, help="cut the silence before and after, less 50 ms")
+    parser.add_argument("--trim_db", type=float, default=40.0, help="silence is this far below the loudest frame (dB)")
+    parser.add_argument("--min_seconds", type=float, default=0.1, help="shorter utterances are bad")
+    parser.add_argument("--max_seconds", type=float, help="longer utterances are left out; no limit without it")
+    parser.add_argument("--max_bad", type=float, default=0.05, help="more bad utterances than this share are an error")
+    parser.add_argument("--job", type=int, help="do only this part (1 to --njobs), without joining")
+    parser.add_argument("--njobs", type=int, default=1, help="number of parts")
+    parser.add_argument("--merge", type=parse_bool, default=False, help="only join the parts, after all jobs")
+    return parser
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Do one part, join the parts, or both."""
+    args = get_parser().parse_args(cmd)
+    setup_logging()
+    if args.merge and args.job is not None:
+        raise UserError("--merge true comes after all jobs: leave out --job")
+    if args.job is None and not args.merge and args.njobs != 1:
+        raise UserError(f"--njobs {args.njobs} needs --job (1 to {args.njobs}) or --merge true")
+
+    from evc2.feats.contract import FeatureContract
+    from evc2.feats.dump import format_part, hold_contract, merge_format
+    from evc2.fileio.datadir import validate
+
+    contract = FeatureContract.load(args.contract)
+    hold_contract(args.out, contract)
+    if not args.merge:
+        validate(args.data_dir, need=("wav.scp", "utt2spk"))
+        limits = {"min_seconds": args.min_seconds}
+        if args.max_seconds is not None:
+            limits["max_seconds"] = args.max_seconds
+        trim_db = args.trim_db if args.trim else None
+        format_part(args.data_dir, contract, args.out, args.job or 1, args.njobs, trim_db, **limits)
+    if args.merge or args.job is None:
+        kept, skipped = merge_format(args.data_dir, contract, args.out, args.njobs, args.max_bad)
+        print(f"{args.out}: {kept} utterances at {contract.rate} Hz, {skipped} skipped")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Print the networks of a configured model and their parameters."""
+
+import argparse
+from collections.abc import Sequence
+
+from evc2.cli import ArgumentParser, run
+from evc2.errors import UserError
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options."""
+    parser = ArgumentParser(description=__doc__, config=False)
+    parser.add_argument("--config", required=True, help="training configuration (YAML) or exp/.../config.yaml")
+    return parser
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Print a row ``network  parameters`` a network (each distinct one once), and the total."""
+    args = get_parser().parse_args(cmd)
+    import yaml
+
+    from evc2.systems import build
+
+    try:
+        with open(args.config, encoding="utf-8") as f:
+            config = yaml.safe_load(f)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{args.config}: expected a readable YAML file: {error}") from error
+    if not isinstance(config, dict) or "system" not in config:
+        raise UserError(f"{args.config}: expected a key 'system', found none")
+    model = build(config["system"], config.get("system_conf") or {})
+    total = 0
+    for name, network in model.networks().items():
+        count = sum(p.numel() for p in network.parameters())
+        total += count
+        print(f"{name:<24}{count:>14,}")
+    print(f"{'total':<24}{total:>14,}")
+
+
+if __name__ == "__main__":
+    run(main)

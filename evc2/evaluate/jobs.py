@@ -1,0 +1,133 @@
+"""From files to jobs: trials, a data dir and the systems' wavs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from evc2.errors import UserError
+from evc2.evaluate.score import Clip, Job
+from evc2.fileio.datadir import DataDir, Trial, read_table
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+NATURAL = ("@source", "@reference")
+"""Stand for the trial's own source and reference wavs in place of a system's."""
+
+
+def parse_systems(words: Sequence[str]) -> dict[str, str]:
+    """NAME=WHERE words -> name -> where, in their order; UserError for a malformed or repeated one."""
+    systems: dict[str, str] = {}
+    for word in words:
+        name, equals, where = word.partition("=")
+        if not (name and equals and where) or name != "".join(name.split()):
+            raise UserError(f"--system: expected NAME=wav.scp, NAME=FOLDER or NAME=@source, found '{word}'")
+        if name in systems:
+            raise UserError(f"--system: '{name}' is given twice; give each system a name of its own")
+        if where.startswith("@") and where not in NATURAL:
+            raise UserError(f"--system: {name}: unknown '{where}'; expected @source or @reference")
+        systems[name] = where
+    if not systems:
+        raise UserError("no system to evaluate: give --system NAME=wav.scp at least once")
+    return systems
+
+
+def system_wavs(name: str, where: str) -> dict[str, str] | None:
+    """Trial id -> wav of one system, from its wav.scp or a folder of <trial id>.wav; None for @source, @reference."""
+    if where in NATURAL:
+        return None
+    path = Path(where)
+    if not path.is_dir():
+        return read_table(path)
+    wavs: dict[str, str] = {}
+    for file in sorted(path.iterdir()):
+        if file.suffix.lower() not in AUDIO_SUFFIXES or file.name.startswith("."):
+            continue
+        if file.stem in wavs:
+            raise UserError(f"--system: {name}: {file} and {wavs[file.stem]} are both of trial {file.stem}; keep one")
+        wavs[file.stem] = str(file)
+    if not wavs:
+        raise UserError(f"--system: {name}: expected wav files named by trial in {path}, found none")
+    return wavs
+
+
+def warn_of_extra(name: str, wavs: Mapping[str, str], trials: Sequence[Trial]) -> None:
+    """Warn when a system has wavs that no trial asks for."""
+    extra = sorted(wavs.keys() - {trial.id for trial in trials})
+    if extra:
+        logging.warning("%s: %d wavs belong to no trial and are left out: %s", name, len(extra), _first(extra))
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+
+
+class _Utterances:
+    """Wavs of a data dir by utterance id."""
+
+    def __init__(self, data: DataDir) -> None:
+        self.path = data.path
+        self._wavs = data.table("wav.scp")
+        self._segments = data.segments
+
+    def clip(self, utt: str) -> Clip | None:
+        if self._segments is None:
+            return Clip(self._wavs[utt]) if utt in self._wavs else None
+        if utt not in self._segments or self._segments[utt][0] not in self._wavs:
+            return None
+        recording, start, stop = self._segments[utt]
+        return Clip(self._wavs[recording], start, stop)
+
+
+def make_jobs(trials: Sequence[Trial], data: DataDir, systems: Mapping[str, str]) -> Iterator[Job]:
+    """Yield a job a trial. Files are looked up, not opened; the tables are read before the first job is asked for.
+
+    Raises:
+        UserError: no trials, a missing or malformed table, or a system none of whose wavs belongs to a trial.
+    """
+    if not trials:
+        raise UserError("the list of trials is empty: there is nothing to evaluate")
+    utterances = _Utterances(data)
+    emotions = data.table("utt2emo") if data.has("utt2emo") else {}
+    texts = data.table("text") if data.has("text") else {}
+    wavs: dict[str, dict[str, str] | None] = {}
+    for name, where in systems.items():
+        wavs[name] = found = system_wavs(name, where)
+        if found is not None:
+            if not any(trial.id in found for trial in trials):
+                ids = f"'{next(iter(found))}', while a trial is called '{trials[0].id}'"
+                raise UserError(f"--system: {name}: no wav in {where} belongs to a trial; one of its ids is {ids}")
+            warn_of_extra(name, found, trials)
+    no_source = [trial.id for trial in trials if utterances.clip(trial.source) is None]
+    if no_source:
+        logging.warning(
+            "%d of %d trials have a source that is not in %s/wav.scp (text?): no distance to source for them: %s",
+            len(no_source), len(trials), data.path, _first(no_source),
+        )  # fmt: skip
+    return (_job(trial, utterances, emotions, texts, wavs, systems) for trial in trials)
+
+
+def _job(
+    trial: Trial,
+    utterances: _Utterances,
+    emotions: Mapping[str, str],
+    texts: Mapping[str, str],
+    wavs: Mapping[str, dict[str, str] | None],
+    systems: Mapping[str, str],
+) -> Job:
+    source = utterances.clip(trial.source)
+    reference = None if trial.reference is None else utterances.clip(trial.reference)
+    problem = None
+    if trial.reference is not None and reference is None:
+        problem = f"reference {trial.reference} is not in {utterances.path}/wav.scp"
+    natural = {"@source": source, "@reference": reference}
+    converted: dict[str, Clip | None] = {}
+    for name, found in wavs.items():
+        if found is None:
+            converted[name] = natural[systems[name]]
+        else:
+            converted[name] = Clip(found[trial.id]) if trial.id in found else None
+    text = texts.get(trial.reference or "") or texts.get(trial.source)
+    return Job(
+        trial.id, trial.speaker, trial.emotion, emotions.get(trial.source), converted, reference, source, text, problem
+    )

@@ -1,0 +1,311 @@
+"""What the jobs of stages 2 and 3 do: formatted audio and features of a data directory, in parts, and their joining.
+
+A job J of N works on the J-th of N parts of the utterances and leaves its results below OUT/split<N>/<J> (audio) or
+OUT/arks (features). Joining checks that every utterance is there and only then writes the tables, wav.scp or feats.scp
+last, so that a folder with that file is complete.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from evc2.errors import UserError
+from evc2.feats.contract import FeatureContract
+from evc2.feats.extract import extract, names
+from evc2.feats.trim import speech_bounds
+from evc2.fileio.ark import ArkWriter, ScpReader
+from evc2.fileio.audio import audio_problem, read_audio, write_audio
+from evc2.fileio.datadir import DataDir, read_table, subset, write_table
+
+TOO_LONG = "longer than"
+SHOWN = 10
+_FEATURE_FILES = ("feats.scp", "f0.scp", "power.scp", "utt2num_frames")
+
+
+def part(utts: Sequence[str], job: int, njobs: int) -> list[str]:
+    """The utterances of job `job` (1..njobs): consecutive, and as many as any other job's or one less."""
+    if not 1 <= job <= njobs:
+        raise UserError(f"--job: expected 1 to --njobs {njobs}, found {job}")
+    return list(utts[(job - 1) * len(utts) // njobs : job * len(utts) // njobs])
+
+
+def hold_contract(out: str | os.PathLike[str], contract: FeatureContract) -> None:
+    """Write OUT/feats.yaml; if it is there, a UserError unless it says the same (naming each differing key)."""
+    path = Path(out) / "feats.yaml"
+    if path.exists():
+        FeatureContract.load(path).require_same(contract, mine=str(path), theirs="--contract")
+    else:
+        contract.save(path)
+
+
+def read_utt(data: DataDir, utt: str, rate: int | None = None) -> tuple[np.ndarray, int]:
+    """Read an utterance through wav.scp and, where there is one, segments. Returns and errors as read_audio."""
+    if data.segments is None:
+        return read_audio(data.table("wav.scp")[utt], rate)
+    recording, start, stop = data.segments[utt]
+    wavs = data.table("wav.scp")
+    if recording not in wavs:
+        raise UserError(f"{data.path}: segments: '{utt}' is in '{recording}', which wav.scp lacks")
+    return read_audio(wavs[recording], rate, start, stop)
+
+
+def _prepared(
+    data: DataDir, utt: str, rate: int, trim_db: float | None, seconds: tuple[float, float]
+) -> tuple[np.ndarray, float, float] | str:
+    """One utterance at `rate`, with first and last second kept of it; or what is wrong with it."""
+    try:
+        wav, found_rate = read_utt(data, utt)
+    except UserError as error:
+        return " ".join(str(error).split())
+    problem = audio_problem(wav, found_rate)
+    if problem is not None:
+        return problem
+    start, stop = (0, len(wav)) if trim_db is None else speech_bounds(wav, found_rate, trim_db)
+    kept, after = (stop - start) / found_rate, "" if trim_db is None else " after trimming"
+    if kept < seconds[0]:
+        return f"shorter than {seconds[0]:g} s{after} ({kept:.2f} s)"
+    if kept > seconds[1]:
+        return f"{TOO_LONG} {seconds[1]:g} s{after} ({kept:.2f} s)"
+    wav = wav[start:stop]
+    if found_rate != rate:
+        import soxr
+
+        wav = soxr.resample(wav, found_rate, rate, quality="VHQ")
+    # Resampling may overshoot full scale between the old samples: turn the utterance down rather than clip it.
+    peak = float(np.abs(wav).max())
+    return wav * (0.999 / peak) if peak > 1.0 else wav, start / found_rate, stop / found_rate
+
+
+def format_part(
+    data_dir: str | os.PathLike[str],
+    contract: FeatureContract,
+    out: str | os.PathLike[str],
+    job: int = 1,
+    njobs: int = 1,
+    trim_db: float | None = 40.0,
+    min_seconds: float = 0.1,
+    max_seconds: float = float("inf"),
+) -> None:
+    """Write OUT/wav/<utt>.wav (16 bit, mono, the contract's rate) for one part of a data directory.
+
+    Args:
+        data_dir: the data directory; wav.scp may hold pipes, segments are cut.
+        contract: gives the sample rate.
+        out: the folder to make.
+        job, njobs: which part of how many.
+        trim_db: silence at both ends is what lies that many dB below the loudest frame (50 ms stay); None keeps it.
+        min_seconds, max_seconds: of the utterance after trimming.
+
+    An utterance that cannot be used is left out and listed with the reason in OUT/split<N>/<J>/skipped.
+    """
+    data, out = DataDir(data_dir), Path(out)
+    if out.resolve() == data.path.resolve():
+        raise UserError(f"{out}: source and destination are one folder; choose another --out")
+    (out / "wav.scp").unlink(missing_ok=True)  # of an earlier run; it comes back when all is done anew
+    wavs, samples, trims, skipped = {}, {}, {}, {}
+    for utt in part(data.utts, job, njobs):
+        path = out / "wav" / f"{utt}.wav"
+        if "/" in utt or utt.startswith("."):
+            raise UserError(f"{data.path}: the utterance id '{utt}' cannot be a file name")
+        if data.segments is None and utt not in data.table("wav.scp"):
+            result = "not in wav.scp"
+        else:
+            result = _prepared(data, utt, contract.rate, trim_db, (min_seconds, max_seconds))
+        if isinstance(result, str):
+            skipped[utt] = result
+            path.unlink(missing_ok=True)
+            continue
+        wav, start, stop = result
+        write_audio(path, wav, contract.rate)
+        wavs[utt], samples[utt], trims[utt] = path, len(wav), f"{start:.4f} {stop:.4f}"
+    folder = out / f"split{njobs}" / str(job)
+    write_table(folder / "utt2num_samples", samples)
+    write_table(folder / "utt2trim", trims)
+    write_table(folder / "wav.scp", wavs)
+    write_table(folder / "skipped", skipped)  # the last one: its presence says that the job is complete
+    logging.info("job %d of %d: %d utterances written, %d skipped", job, njobs, len(wavs), len(skipped))
+
+
+def merge_format(
+    data_dir: str | os.PathLike[str],
+    contract: FeatureContract,
+    out: str | os.PathLike[str],
+    njobs: int = 1,
+    max_bad: float = 0.05,
+) -> tuple[int, int]:
+    """Join the parts that format_part wrote into a data directory OUT; features of older audio there are removed.
+
+    Written: wav.scp, utt2num_samples, utt2trim (first and last second kept of the utterance), skipped, and the other
+    tables of `data_dir` cut to what was kept (segments have done their work and are left out).
+
+    Returns:
+        How many utterances were kept and skipped.
+
+    Raises:
+        UserError: a job is not complete, over `max_bad` of the utterances are bad (the first ten are named), or
+            nothing is left.
+    """
+    data, out = DataDir(data_dir), Path(out)
+    tables = {name: {} for name in ("wav.scp", "utt2num_samples", "utt2trim", "skipped")}
+    for job in range(1, njobs + 1):
+        folder = out / f"split{njobs}" / str(job)
+        if not (folder / "skipped").is_file():
+            raise UserError(f"{out}: job {job} of {njobs} has not been completed; see its log and run it again")
+        for name, table in tables.items():
+            table.update(read_table(folder / name, allow_empty=True))
+    wavs, skipped = tables["wav.scp"], tables["skipped"]
+    if set(wavs) | set(skipped) != set(data.utts):
+        raise UserError(f"{out}: its jobs were made of another list of utterances than {data.path}; run them again")
+    bad = {utt: reason for utt, reason in skipped.items() if not reason.startswith(TOO_LONG)}
+    listing = "".join(f"\n  {utt}: {reason}" for utt, reason in list(bad.items())[:SHOWN])
+    listing += f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+    if bad and (len(bad) > max_bad * len(data.utts) or not wavs):
+        write_table(out / "skipped", skipped)
+        raise UserError(
+            f"{data.path}: {len(bad)} of {len(data.utts)} utterances cannot be used, over --max_bad {max_bad:g}:"
+            f"{listing}\nMend or remove them, or raise --max_bad; all are in {out / 'skipped'}"
+        )
+    if not wavs:
+        raise UserError(f"{data.path}: all {len(skipped)} utterances are longer than --max_seconds; raise it")
+    for name in (*_FEATURE_FILES, "wav.scp"):
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / "arks", ignore_errors=True)
+    _copy_tables(data, out, list(wavs))
+    for name in ("skipped", "utt2trim", "utt2num_samples", "wav.scp"):
+        write_table(out / name, tables[name])
+    for folder in out.glob("split*"):
+        if re.fullmatch(r"split\d+", folder.name):
+            shutil.rmtree(folder)
+    if bad:
+        logging.warning("%s: skipped %d of %d utterances:%s", data.path, len(bad), len(data.utts), listing)
+    if len(skipped) > len(bad):
+        logging.warning("%s: left out %d utterances over --max_seconds", data.path, len(skipped) - len(bad))
+    return len(wavs), len(skipped)
+
+
+def _copy_tables(data: DataDir, out: Path, utts: list[str]) -> None:
+    """Bring the tables of `data`, cut to `utts`, to OUT, except those about the recordings and lengths of before."""
+    work = out / ".tables"
+    shutil.rmtree(work, ignore_errors=True)
+    subset(data.path, work, utts)
+    cut = data.segments is not None
+    for path in sorted(work.iterdir()):
+        stale = path.name in ("wav.scp", "segments", "utt2dur", "utt2num_samples", *_FEATURE_FILES)
+        if path.is_file() and not stale and not (cut and path.name.startswith("reco2")):
+            os.replace(path, out / path.name)
+    if not (work / "trials").exists() and not data.has("trials"):
+        (out / "trials").unlink(missing_ok=True)
+    shutil.rmtree(work)
+
+
+def f0_ranges(data: DataDir, path: str | os.PathLike[str] | None = None) -> dict[str, tuple[float, float]]:
+    """Read `speaker floor ceil` (Hz) lines from `path`, or from spk2f0range of the directory where it has one.
+
+    Raises:
+        UserError: the file or a number is missing or wrong.
+    """
+    if path is None:
+        path = data.path / "spk2f0range"
+        if not path.is_file():
+            return {}
+    ranges = {}
+    for speaker, row in read_table(path).items():
+        try:
+            floor, ceil = (float(word) for word in row.split())
+            good = 0 < floor < ceil
+        except ValueError:
+            good = False
+        if not good:
+            raise UserError(f"{path}: {speaker}: expected `speaker floor ceil` in Hz with floor < ceil, found '{row}'")
+        ranges[speaker] = (floor, ceil)
+    return ranges
+
+
+def extract_part(
+    data_dir: str | os.PathLike[str],
+    contract: FeatureContract,
+    out: str | os.PathLike[str],
+    job: int = 1,
+    njobs: int = 1,
+    ranges_file: str | os.PathLike[str] | None = None,
+) -> None:
+    """Write OUT/arks/<name>.<job>.ark and .scp (names: feats, f0, power) for one part of a data directory.
+
+    Args:
+        data_dir: the data directory; audio of another rate than the contract's is resampled.
+        contract: what to extract.
+        out: the folder to write to; may be `data_dir`.
+        job, njobs: which part of how many.
+        ranges_file: see :func:`f0_ranges`.
+
+    Raises:
+        UserError: an utterance that cannot be read or analysed; nothing of this part is left then.
+    """
+    data, out = DataDir(data_dir), Path(out)
+    ranges, utt2spk = f0_ranges(data, ranges_file), data.table("utt2spk")
+    utts = part(data.utts, job, njobs)
+    (out / "feats.scp").unlink(missing_ok=True)  # of an earlier run: its offsets are not those of the new arks
+    with ExitStack() as stack:
+        arks = {name: out / "arks" / f"{name}.{job}.ark" for name in names(contract)}
+        writers = {n: stack.enter_context(ArkWriter(path, path.with_suffix(".scp"))) for n, path in arks.items()}
+        for utt in utts:
+            try:
+                wav, _ = read_utt(data, utt, contract.rate)
+                features = extract(wav, contract, ranges.get(utt2spk[utt]))
+                for name, writer in writers.items():
+                    writer[utt] = features[name]
+            except UserError as error:
+                raise UserError(f"{utt}: {error}") from None
+    logging.info("job %d of %d: %d utterances", job, njobs, len(utts))
+
+
+def merge_extract(
+    data_dir: str | os.PathLike[str], contract: FeatureContract, out: str | os.PathLike[str], njobs: int = 1
+) -> int:
+    """Join the parts that extract_part wrote: OUT/{feats,f0,power}.scp and utt2num_frames, feats.scp last.
+
+    Every array's place in its ark is checked, and that the numbers of frames agree.
+
+    Returns:
+        The number of utterances.
+
+    Raises:
+        UserError: a job's file is missing, an ark is truncated, or the utterances are not those of `data_dir`.
+    """
+    data, out = DataDir(data_dir), Path(out)
+    frames: dict[str, int] = {}
+    for name in reversed(names(contract)):  # feats comes last
+        entries: dict[str, str] = {}
+        scps = [out / "arks" / f"{name}.{job}.scp" for job in range(1, njobs + 1)]
+        for job, scp in enumerate(scps, 1):
+            if not scp.is_file():
+                raise UserError(f"{out}: job {job} of {njobs} has left no {scp.name}; see its log and run it again")
+            table = read_table(scp, allow_empty=True)
+            reader = ScpReader(scp) if table else None  # there may be more jobs than utterances
+            for utt in table:
+                shape = reader.shape(utt)
+                if frames.setdefault(utt, shape[0]) != shape[0]:
+                    raise UserError(f"{scp}: '{utt}' has {shape[0]} frames here and {frames[utt]} elsewhere")
+            entries.update(table)
+        missing, more = set(data.utts) - set(entries), set(entries) - set(data.utts)
+        if missing or more:
+            raise UserError(
+                f"{out}: {name}: expected the {len(data.utts)} utterances of {data.path}, {len(missing)} are missing, "
+                f"{len(more)} are others ({' '.join(sorted(missing | more)[:3])} ...); run all {njobs} jobs again"
+            )
+        if name == "feats":
+            write_table(out / "utt2num_frames", frames)
+        write_table(out / f"{name}.scp", entries)
+    for path in (out / "arks").glob("*.*.*"):
+        number = path.name.split(".")[1]
+        if number.isdecimal() and int(number) > njobs:  # of an earlier run with more jobs
+            path.unlink()
+    return len(frames)

@@ -1,0 +1,105 @@
+"""From feature dirs to iterators, by the collation that a system declares."""
+
+import argparse
+import inspect
+import logging
+from typing import Any
+
+import torch
+from espnet2.samplers.build_batch_sampler import build_batch_sampler
+from espnet2.train.dataset import ESPnetDataset
+
+from evc2.errors import UserError
+from evc2.feats.stats import Stats
+from evc2.fileio.ark import ScpReader
+from evc2.fileio.datadir import DataDir
+from evc2.systems import get_class
+from evc2.train.collate_fn import CropDataset, CropPairDataset, Cropper, Normalizer
+from evc2.train.iterators import EVCIterFactory, pair_plan, single_plan
+from evc2.train.monitor import TrialSet
+
+
+def conf_value(args: argparse.Namespace, name: str, default: Any = None) -> Any:
+    """A key of system_conf, or the default in the system's signature."""
+    parameter = inspect.signature(get_class(args.system)).parameters.get(name)
+    return args.system_conf.get(name, parameter.default if parameter else default)
+
+
+def domain_of(speaker: str, emotion: str, by: str) -> str:
+    """The domain that an utterance belongs to: its emotion, its speaker, or ``speaker:emotion``."""
+    return {"emotion": emotion, "speaker": speaker, "speaker_emotion": f"{speaker}:{emotion}"}[by]
+
+
+def build_factory(args: argparse.Namespace, options: Any, mode: str) -> EVCIterFactory:
+    """The iterator factory of training or validation.
+
+    Raises:
+        UserError: a domain without utterances, or batches smaller than the number of processes.
+    """
+    train = mode == "train"
+    folder = args.train_dir if train else args.valid_dir
+    rank, world = 0, 1
+    if options.distributed:
+        rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    common = {
+        "collate_fn": options.collate_fn,
+        "num_workers": args.num_workers,
+        "pin_memory": args.ngpu > 0,
+    }
+    system = get_class(args.system)
+    if not train and args.valid_trials:
+        common["trials"] = build_trials(args, folder)
+    if system.collation == "pad":
+        dataset = ESPnetDataset(options.data_path_and_name_and_type, float_dtype=args.train_dtype)
+        plan = single_plan(
+            batches(args, options), options.num_iters_per_epoch, args.seed, train, rank, world, crops=False
+        )
+        return EVCIterFactory(dataset, plan, **common)
+    data = DataDir(folder)
+    spk, emo = data.table("utt2spk"), data.table("utt2emo")
+    reader = ScpReader(options.data_path_and_name_and_type[0][0])
+    normalize = Normalizer(Stats.load(args.stats), conf_value(args, "normalize_by", "speaker_emotion"))
+    crop = Cropper(reader, spk, emo, normalize, args.crop_frames)
+    if system.collation == "crop":
+        plan = single_plan(
+            batches(args, options), options.num_iters_per_epoch, args.seed, train, rank, world, crops=True
+        )
+        return EVCIterFactory(CropDataset(crop), plan, **common)
+    domains: dict[str, list[str]] = {name: [] for name in conf_value(args, "domains")}
+    for utt in sorted(reader):
+        domain = domain_of(spk[utt], emo[utt], args.domain_by)
+        if domain in domains:
+            domains[domain].append(utt)
+    found = sorted({domain_of(spk[u], emo[u], args.domain_by) for u in reader})
+    for name, utts in domains.items():
+        if not utts:
+            raise UserError(f"{folder}: no utterance of the domain {name!r}; domains found: {', '.join(found)}")
+    logging.info("[%s] %s", mode, ", ".join(f"{name}: {len(utts)} utterances" for name, utts in domains.items()))
+    iters = options.num_iters_per_epoch or max(1, max(map(len, domains.values())) // options.batch_size)
+    plan = pair_plan(domains, iters, options.batch_size, args.seed, train, rank, world)
+    return EVCIterFactory(CropPairDataset(crop), plan, **common)
+
+
+def batches(args: argparse.Namespace, options: Any) -> list[list[str]]:
+    """Batches of utterances as one of espnet2's samplers makes them."""
+    shapes = options.shape_files or [options.data_path_and_name_and_type[0][0]]
+    sampler = build_batch_sampler(
+        type=options.batch_type,
+        shape_files=shapes,
+        fold_lengths=args.fold_length,
+        batch_size=options.batch_size,
+        batch_bins=options.batch_bins,
+        sort_in_batch=args.sort_in_batch,
+        sort_batch=args.sort_batch,
+        drop_last=args.drop_last_iter,
+        min_batch_size=torch.distributed.get_world_size() if options.distributed else args.min_batch_size,
+    )
+    return [list(batch) for batch in sampler]
+
+
+def build_trials(args: argparse.Namespace, folder: str) -> TrialSet:
+    """The trials that validation converts."""
+    domains = conf_value(args, "domains", [])
+    emotions = [name.split(":")[-1] for name in domains] or Stats.load(args.stats).emotions
+    names = ("feats", "f0", "power")
+    return TrialSet(folder, args.valid_trials, names, emotions, args.num_valid_trials)

@@ -1,0 +1,134 @@
+"""What training tells its user: statistics read from the device in bulk, trials scored, pictures and sound."""
+
+import logging
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from espnet2.train.reporter import Average, SubReporter, WeightedAverage
+
+from evc2.errors import UserError
+from evc2.fileio.ark import ScpReader
+from evc2.fileio.datadir import DataDir, Trial, read_trials
+from evc2.train.abs_model import AbsEVCModel, ConversionTarget
+
+
+class StatsBuffer:
+    """Holds the statistics of several steps on the device, and hands them to the reporter in one transfer."""
+
+    def __init__(self, reporter: SubReporter):
+        self.reporter, self.steps = reporter, []
+
+    def add(self, stats: dict[str, torch.Tensor | float], weight: torch.Tensor) -> None:
+        self.steps.append((stats, weight))
+
+    def flush(self) -> None:
+        """Report what is held; UserError when a loss is no longer finite, before anything of it can be saved."""
+        if not self.steps:
+            return
+        tensors = [v for stats, w in self.steps for v in (*stats.values(), w) if isinstance(v, torch.Tensor)]
+        numbers = iter(torch.stack([t.detach().float().reshape(()) for t in tensors]).tolist())
+        for stats, weight in self.steps:
+            values = {k: next(numbers) if isinstance(v, torch.Tensor) else v for k, v in stats.items()}
+            bad = [k for k, v in values.items() if k.startswith("loss") and not math.isfinite(v)]
+            if bad:
+                raise UserError(
+                    f"{', '.join(bad)} is not finite any more; nothing was saved since the last checkpoint. Lower the "
+                    f"learning rate, set grad_clip, or train with --amp_dtype none"
+                )
+            self.reporter.register(values, next(numbers) if isinstance(weight, torch.Tensor) else weight)
+            self.reporter.next()
+        self.steps.clear()
+
+
+def reporter_state(sub: SubReporter) -> dict[str, Any]:
+    """The part of an epoch that was reported already, in plain types."""
+    stats = {
+        k: [[v.value, getattr(v, "weight", None)] for v in values] for k, values in sub.stats.items()
+    }  # one pair a step; no weight: a plain average
+    return {"stats": stats, "count": sub.count, "total_count": sub.total_count}
+
+
+def restore_reporter(sub: SubReporter, state: dict[str, Any]) -> None:
+    """Put back what reporter_state returned."""
+    for key, values in state["stats"].items():
+        sub.stats[key] = [Average(v) if w is None else WeightedAverage(v, w) for v, w in values]
+    sub.count, sub.total_count = state["count"], state["total_count"]
+
+
+class TrialSet:
+    """Validation trials with their features in memory-mapped arks; scored as conversions, not as losses."""
+
+    def __init__(self, data_dir: str, trials: str, names: Iterable[str], emotions: Iterable[str], limit: int):
+        data, emotions = DataDir(data_dir), set(emotions)
+        self.spk, self.emo = data.table("utt2spk"), data.table("utt2emo")
+        self.readers = {name: ScpReader(f"{data_dir}/{name}.scp") for name in names}
+        known = set(data.utts)
+        fits = [
+            t
+            for t in read_trials(trials)
+            if t.reference and {t.source, t.reference} <= known and {t.emotion, self.emo[t.source]} <= emotions
+        ]
+        step = max(len(fits) / max(limit, 1), 1.0)  # spread over directions and speakers, which follow one another
+        self.trials = [fits[int(i * step)] for i in range(min(limit, len(fits)))]
+        if not self.trials:
+            logging.warning("%s: no trial with a reference for this model, so no conversion metric in validation", trials)
+
+    def features(self, utt: str) -> dict[str, Any]:
+        feats = {name: reader[utt] for name, reader in self.readers.items()}
+        return {**feats, "speaker": self.spk[utt], "emotion": self.emo[utt]}
+
+    def score(self, model: AbsEVCModel, reporter: SubReporter) -> None:
+        """Report the mean of the model's own metrics over the trials."""
+        for trial in self.trials:
+            scores = model.score_trial(self.features(trial.source), self.features(trial.reference), trial.emotion)
+            if scores:
+                reporter.register(scores, 1.0)
+                reporter.next()
+
+    def show(self, model: AbsEVCModel, writer: Any, epoch: int, count: int = 2) -> None:
+        """Write pictures and sound of the first trials of each direction to TensorBoard."""
+        chosen: dict[str, Trial] = {}
+        for trial in self.trials:
+            chosen.setdefault(trial.emotion, trial)
+        for emotion, trial in list(chosen.items())[:count]:
+            source, reference = self.features(trial.source), self.features(trial.reference)
+            converted = model.convert(source, ConversionTarget(emotion))
+            rows = {"source": source, "converted": converted, "reference": reference}
+            writer.add_figure(f"{emotion}/features", draw(rows), epoch)
+            if epoch == 1 or model.contract.kind == "world":
+                for name, feats in rows.items():
+                    if name == "converted" or epoch == 1:
+                        wav = preview(feats, source if name == "converted" else feats, model)
+                        writer.add_audio(f"{emotion}/{name}", wav, epoch, model.contract.rate)
+
+
+def draw(rows: dict[str, dict[str, Any]]) -> Any:
+    """A figure of features over time, one row each, in one colour range, with F0 drawn over it."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 2.2 * len(rows)), layout="constrained")
+    images = [np.asarray(r["feats"])[:, 1:].T for r in rows.values()]
+    low, high = min(i.min() for i in images), max(i.max() for i in images)
+    for axis, (name, row), image in zip(figure.subplots(len(rows), 1), rows.items(), images, strict=True):
+        axis.imshow(image, aspect="auto", origin="lower", vmin=low, vmax=high)
+        axis.set(title=name, ylabel="coefficient", xlabel="frame")
+        f0 = np.where(np.asarray(row["f0"]) > 0, row["f0"], np.nan)
+        twin = axis.twinx()
+        twin.plot(f0, color="white", linewidth=1.2)
+        twin.set(ylabel="F0 (Hz)", ylim=(50, 600), yscale="log")
+    return figure
+
+
+def preview(feats: dict[str, Any], source: dict[str, Any], model: AbsEVCModel) -> np.ndarray:
+    """Sound of WORLD features alone (no aperiodicity is stored, so it is buzzier than a conversion)."""
+    from evc2.feats.world import decode, synthesize
+
+    sp = decode(np.asarray(feats["feats"]), model.contract)
+    if feats.get("power") is not None:
+        gain = np.asarray(feats["power"], dtype=np.float64) - np.log(sp.sum(1))
+        sp = sp * np.exp(gain)[:, None]
+    ap = np.where(np.asarray(feats["f0"])[:, None] > 0, 1e-3, 1.0) * np.ones_like(sp)
+    return synthesize(np.asarray(feats["f0"], dtype=np.float64), sp, ap, model.contract)

@@ -1,0 +1,81 @@
+"""Files that an epoch leaves: models, links to the best, averages, TensorBoard, and the summary of a phase."""
+
+import logging
+import os
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from evc2.fileio.atomic import write_json
+from evc2.train import checkpoint
+
+if TYPE_CHECKING:
+    from evc2.train.session import Session
+
+
+def finish_epoch(session: "Session", trials: Any, writers: tuple[Any, ...] | None) -> None:
+    """Report the epoch, save its model, move the links, write averages and remove what is no longer among the best."""
+    options, reporter, epoch = session.options, session.reporter, session.epoch
+    out = Path(options.output_dir)
+    logging.info(reporter.log_message())
+    if options.use_matplotlib:
+        reporter.matplotlib_plot(out / "images")
+    if writers:
+        for writer, key in zip(writers, ("train", "valid"), strict=True):
+            reporter.tensorboard_add_scalar(writer, key1=key)
+        if options.media_interval and (epoch == 1 or epoch % options.media_interval == 0) and trials is not None:
+            with session.averaged():
+                trials.show(session.model, writers[1], epoch)
+    if options.use_wandb:
+        reporter.wandb_log()
+    with session.averaged():
+        checkpoint.save_model(session.model.state_dict(), out / f"{epoch}epoch.pth")
+    checkpoint.link(out / "latest.pth", f"{epoch}epoch.pth")
+    counts = options.keep_nbest_models
+    counts = [counts] if isinstance(counts, int) else list(counts or [1])
+    kept = {epoch}
+    for phase, name, mode in options.best_model_criterion:
+        if not reporter.has(phase, name):
+            continue
+        ranking = reporter.sort_epochs(phase, name, mode)
+        kept |= set(ranking[: max(counts)])
+        if ranking[0] == epoch:
+            checkpoint.link(out / f"{phase}.{name}.best.pth", f"{epoch}epoch.pth")
+            logging.info("best %s.%s so far: %.4f", phase, name, reporter.get_value(phase, name))
+        interval = options.nbest_averaging_interval
+        if epoch == options.max_epoch or (interval and epoch % interval == 0):
+            write_averages(out, f"{phase}.{name}", ranking, counts)
+    for path in out.glob("*epoch.pth"):
+        number = path.name.removesuffix("epoch.pth")
+        if number.isdigit() and int(number) not in kept:
+            path.unlink()
+
+
+def write_averages(out: Path, prefix: str, ranking: list[int], counts: list[int]) -> None:
+    """Write the mean of the n best models, for every n asked for that there are enough models of."""
+    for n in counts:
+        paths = [out / f"{e}epoch.pth" for e in ranking[:n] if (out / f"{e}epoch.pth").exists()]
+        if n > 1 and len(paths) == n:
+            checkpoint.save_model(checkpoint.average(paths), out / f"{prefix}.ave_{n}best.pth")
+
+
+def write_summary(session: "Session") -> None:
+    """Leave what a results table must say about the training: steps, minutes, hardware, best validation figures."""
+    reporter, options = session.reporter, session.options
+    best = {}
+    for phase, name, mode in options.best_model_criterion:
+        if reporter.has(phase, name):
+            epoch, value = reporter.sort_epochs_and_values(phase, name, mode)[0]
+            best[f"{phase}.{name}"] = {"epoch": epoch, "value": float(value)}
+    summary = {
+        "steps": session.step,
+        "epochs": session.epoch - 1,
+        "minutes": round(session.used / 60, 1),
+        "device": torch.cuda.get_device_name() if options.ngpu > 0 else f"CPU, {torch.get_num_threads()} threads",
+        "machine": platform.machine() + f", {os.cpu_count()} cores",
+        "amp_dtype": options.amp_dtype,
+        "best": best,
+    }
+    write_json(Path(options.output_dir) / "train_summary.json", summary)

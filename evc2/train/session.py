@@ -1,0 +1,130 @@
+"""One training run: the model with everything that a checkpoint holds, and the signals that may end it."""
+
+import logging
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from espnet2.train.reporter import Reporter, SubReporter
+
+from evc2.train import checkpoint
+from evc2.train.abs_model import AbsEVCModel
+from evc2.train.ema import EMA
+from evc2.train.monitor import reporter_state
+from evc2.train.options import EVCTrainerOptions
+
+
+class Session:
+    """State of a run, as trainer.py steps it."""
+
+    def __init__(
+        self, model: AbsEVCModel, optimizers: Sequence, schedulers: Sequence, options: EVCTrainerOptions, dist: Any
+    ):
+        self.model, self.optimizers, self.schedulers = model, list(optimizers), list(schedulers)
+        self.options, self.dist = options, dist
+        self.device = "cuda" if options.ngpu > 0 else "cpu"
+        self.path = Path(options.output_dir) / "checkpoint.pth"
+        self.reporter = Reporter()
+        self.scaler = torch.amp.GradScaler(self.device) if options.amp_dtype == "float16" else None
+        owned = model.turn_parameters(options.ema_turn) if options.ema_turn else model.parameters()
+        self.ema = EMA(model, owned, options.ema_decay) if options.ema_decay else None
+        self.epoch, self.iteration, self.step, self.seconds = 1, 0, 0, 0.0
+        self.partial: dict[str, Any] | None = None
+        self.rng: dict[str, Any] | None = None
+        self.started = self.saved = time.monotonic()
+        self.signal: int | None = None
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes the files."""
+        return not self.dist.distributed or self.dist.dist_rank == 0
+
+    def autocast(self) -> AbstractContextManager:
+        """The numeric context of forward passes."""
+        if self.options.amp_dtype == "none":
+            return nullcontext()
+        return torch.autocast(self.device, dtype=getattr(torch, self.options.amp_dtype))
+
+    def averaged(self) -> AbstractContextManager:
+        """Within the block the model has its averaged weights, where averages are kept."""
+        return self.ema.applied() if self.ema else nullcontext()
+
+    @property
+    def used(self) -> float:
+        """Seconds of training, of earlier runs of this phase included."""
+        return self.seconds + time.monotonic() - self.started
+
+    def save(self, sub: SubReporter | None = None) -> None:
+        """Write the checkpoint (main process); ``sub`` is the epoch under way, None between epochs."""
+        self.saved = time.monotonic()
+        if not self.main:
+            return
+        state = {
+            "format": 1,
+            "model": self.model.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "schedulers": [s.state_dict() if s else None for s in self.schedulers],
+            "scaler": self.scaler.state_dict() if self.scaler else None,
+            "ema": self.ema.state_dict() if self.ema else None,
+            "rng": checkpoint.get_rng_state(),
+            "reporter": self.reporter.state_dict(),
+            "partial": reporter_state(sub) if sub else None,
+            **{name: getattr(self, name) for name in ("epoch", "iteration", "step")},
+            "seconds": self.used,
+        }
+        checkpoint.save(state, self.path)
+
+    def resume(self) -> None:
+        """Take up the last whole checkpoint, if there is one."""
+        state = checkpoint.load(self.path, self.device)
+        if state is None:
+            return
+        self.model.load_state_dict(state["model"])
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
+        for scheduler, kept in zip(self.schedulers, state["schedulers"], strict=True):
+            if scheduler:
+                scheduler.load_state_dict(kept)
+        for own, kept in ((self.scaler, state["scaler"]), (self.ema, state["ema"])):
+            if own and kept:
+                own.load_state_dict(kept)
+        self.reporter.load_state_dict(state["reporter"])
+        self.partial, self.rng = state["partial"], state["rng"]
+        for name in ("epoch", "iteration", "step", "seconds"):
+            setattr(self, name, state[name])
+        logging.info("continuing at epoch %d, after %d batches, step %d", self.epoch, self.iteration, self.step)
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """SIGTERM and SIGUSR1 (what schedulers send before they take a node away) ask for a checkpoint and the end."""
+
+        def note(number: int, frame: Any) -> None:
+            self.signal = number
+
+        old = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGUSR1)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+    def due(self) -> bool:
+        """Whether a checkpoint is to be written now: a signal came, or the interval has passed."""
+        interval = self.options.checkpoint_interval * 60
+        return self.signal is not None or bool(interval and time.monotonic() - self.saved > interval)
+
+    def pause(self, sub: SubReporter) -> None:
+        """Save, and end the process when a signal asked for it."""
+        self.save(sub)
+        if self.signal is not None:
+            logging.info("signal %d: saved %s at step %d, ending", self.signal, self.path, self.step)
+            raise SystemExit(128 + self.signal)
+
+    def finished(self) -> bool:
+        """Whether a limit of steps or time is reached."""
+        o = self.options
+        return bool((o.max_steps and self.step >= o.max_steps) or (o.max_minutes and self.used >= 60 * o.max_minutes))

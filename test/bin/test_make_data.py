@@ -1,0 +1,99 @@
+import pytest
+
+from evc2.bin.make_data import get_parser, main
+from evc2.errors import UserError
+from evc2.fileio.datadir import DataDir, read_trials, validate
+from evc2.fileio.manifest import Utterance, write_manifest
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Two speakers, three emotions, six sentences; also the audio files (nobody opens them here)."""
+    rows = []
+    for speaker in ("ann", "bob"):
+        for emotion in ("neutral", "calm", "angry"):
+            for i in range(6):
+                path = tmp_path / f"{speaker}-{emotion}-{i}.wav"
+                path.write_bytes(b"")
+                rows.append(Utterance(path.stem, speaker, emotion, "", str(path), f"Sentence {i}", set=SET[i]))
+    write_manifest(tmp_path / "m.tsv", rows)
+    return tmp_path / "m.tsv"
+
+
+SET = ["train", "train", "train", "dev", "test", "test"]
+
+
+def make(manifest, *more, out=None):
+    out = out or manifest.parent / "data"
+    main(["--manifest", str(manifest), "--out", str(out), "--verbose", "0", *more])
+    return out
+
+
+def test_by_column_with_directions(manifest, capsys):
+    out = make(manifest, "--directions", "neutral:angry,angry:neutral")
+    for name, number in (("train", 18), ("dev", 6), ("test", 12)):
+        validate(out / name, need=("wav.scp", "utt2spk", "spk2utt", "text", "utt2emo"))
+        assert len(DataDir(out / name).utts) == number
+    trials = read_trials(out / "test/trials")
+    assert len(trials) == 8
+    assert trials[0].id == "ann-angry-4-to-neutral" and trials[0].reference == "ann-neutral-4"
+    assert not (out / "train/trials").exists()
+    assert "ann    3/1/2  3/1/2  3/1/2    9/3/6\n" in capsys.readouterr().out
+
+
+def test_sources_and_targets_with_a_map(manifest):
+    out = make(manifest, "--sources", "neutral", "--targets", "angry,neutral", "--emotion_map", "calm:neutral")
+    trials = read_trials(out / "test/trials")
+    assert {trial.emotion for trial in trials} == {"angry"}
+    assert sum("calm" in trial.source for trial in trials) == 4
+
+
+def test_lists(manifest):
+    lists = manifest.parent / "lists"
+    lists.mkdir()
+    for name, number in (("train", 0), ("dev", 1), ("test", 2)):
+        utts = [f"ann-{emotion}-{number}" for emotion in ("neutral", "angry")]
+        (lists / f"{name}.txt").write_text("\n".join(utts) + "\n")
+    out = make(manifest, "--lists", str(lists), "--directions", "neutral:angry")
+    assert DataDir(out / "dev").utts == ["ann-angry-1", "ann-neutral-1"]
+    assert (out / "lists/dev.txt").read_text() == "ann-angry-1\nann-neutral-1\n"
+
+
+def test_fractions(manifest):
+    text = manifest.read_text().replace("\ttrain\t", "\t\t").replace("\tdev\t", "\t\t").replace("\ttest\t", "\t\t")
+    manifest.write_text(text)
+    out = make(manifest, "--directions", "neutral:angry", "--test_fraction", "0.3")
+    assert [len(DataDir(out / name).utts) for name in ("train", "dev", "test")] == [18, 6, 12]
+    # Sentences are drawn, so that every source has its reference.
+    assert all(trial.reference for trial in read_trials(out / "test/trials"))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ([], "which conversions"),
+        (["--sources", "neutral"], "which conversions"),
+        (["--directions", "neutral:angry", "--sources", "calm", "--targets", "sad"], "not both"),
+        (["--directions", "neutral:sad"], "no utterance is sad; the corpus has angry calm neutral"),
+        (["--directions", "neutral:angri"], "did you mean angry"),
+        (["--directions", "neutral:angry", "--emotion_map", "calm:nutral"], "did you mean neutral"),
+    ],
+)
+def test_mistakes_leave_nothing(manifest, options, message):
+    before = sorted(manifest.parent.iterdir())
+    with pytest.raises(UserError, match=message):
+        make(manifest, *options)
+    assert sorted(manifest.parent.iterdir()) == before
+
+
+def test_intensities(manifest):
+    manifest.write_text(manifest.read_text().replace("Sentence 4\t", "Sentence 4\tstrong"))
+    with pytest.raises(UserError, match="--intensity loud: the corpus has strong"):
+        make(manifest, "--directions", "neutral:angry", "--intensity", "loud")
+    make(manifest, "--directions", "neutral:angry", "--intensity", "strong")
+
+
+def test_unknown_option(capsys):
+    with pytest.raises(SystemExit):
+        get_parser().parse_args(["--manifest", "m", "--out", "o", "--direction", "x"])
+    assert "--directions" in capsys.readouterr().err

@@ -1,0 +1,45 @@
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+EGS = Path(__file__).parents[2] / "egs"
+RECIPES = sorted(path.parent for path in EGS.glob("*/evc1/run.sh"))
+DATA_OPTIONS = ("db_root", "download", "split", "emotion_map", "directions", "intensity", "out")
+
+
+def test_there_are_recipes():
+    assert {path.parent.name for path in RECIPES} >= {"toy", "mydata", "ravdess", "iemocap"}
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parent.name)
+def test_a_recipe_is_short_and_shares_the_rest(recipe):
+    assert len((recipe / "run.sh").read_text().splitlines()) <= 40
+    for name in ("run.sh", "local/data.sh"):
+        assert os.access(recipe / name, os.X_OK), name
+    for name in ("evc.sh", "cmd.sh", "path.sh", "utils"):
+        assert (recipe / name).is_symlink(), name
+    links = [path for path in recipe.rglob("*") if path.is_symlink()]
+    assert [str(path) for path in links if not path.exists()] == []
+    assert not any(os.path.isabs(os.readlink(path)) for path in links)
+    assert (recipe / "README.md").is_file()
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parent.name)
+def test_the_data_script_takes_what_the_template_passes(recipe):
+    done = subprocess.run(["local/data.sh", "--help"], cwd=recipe, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for name in DATA_OPTIONS:
+        assert f"--{name} " in done.stdout
+    done = subprocess.run(["local/data.sh", "--db-rot", "x"], cwd=recipe, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and "did you mean --db_root?" in done.stderr
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parent.name)
+def test_shellcheck(recipe):
+    if not shutil.which("shellcheck"):
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run(["shellcheck", "run.sh", "local/data.sh"], cwd=recipe, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
