@@ -46,9 +46,10 @@ class Generator(nn.Module):
 
     def convert(self, x: torch.Tensor) -> torch.Tensor:
         """Convert features of any length, [B, dim, T]: padded by repeating the edge frames, trimmed afterwards."""
-        pad = -x.shape[-1] % self.multiple
+        frames = x.shape[-1]
+        pad = max(-frames % self.multiple, 2 * self.multiple - frames)  # instance norm needs two frames at the bottom
         y = self(F.pad(x, (pad // 2, pad - pad // 2), mode="replicate"))
-        return y[..., pad // 2 : pad // 2 + x.shape[-1]]
+        return y[..., pad // 2 : pad // 2 + frames]
 
 
 class Discriminator(nn.Module):

@@ -29,6 +29,14 @@ scheduler_classes["constantthenlinear"] = ConstantThenLinear
 TURN_KEYS = ("optim", "grad_clip", "start_step")  # of a turn's entry in optims; the rest goes to the optimizer
 
 
+def as_number(value: Any) -> Any:
+    """Read 1e-4 as the number that its writer meant (YAML takes it for text, because it has no point)."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 class SystemChoices(ClassChoices):
     """The systems, imported one by one when asked for."""
 
@@ -153,7 +161,7 @@ class EVCTask(AbsTask):
             name = str(conf.pop("optim", "adam")).lower()
             if name not in optim_classes:
                 raise UserError(f"optims.{turn}: there is no optimizer {name!r}{nearest(name, list(optim_classes))}")
-            conf = {k: v for k, v in conf.items() if k not in TURN_KEYS}
+            conf = {k: as_number(v) for k, v in conf.items() if k not in TURN_KEYS}
             check_keys(optim_classes[name], conf, f"optims.{turn}")
             if "betas" in conf:
                 conf["betas"] = tuple(conf["betas"])

@@ -12,9 +12,9 @@ intensity=                 # The corpus has no intensities; must stay empty.
 out=                       # Folder to write (default data/<split>).
 
 # shellcheck source=/dev/null
-. ./path.sh
-# shellcheck source=/dev/null
 . utils/parse_options.sh
+# shellcheck source=/dev/null
+. ./path.sh
 
 out=${out:-data/$split}
 if "$download"; then
@@ -23,6 +23,6 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-python local/iemocap.py --db_root "$db_root" --split "$split" --manifest "$work/manifest.tsv"
-python -m evc2.bin.make_data --manifest "$work/manifest.tsv" --out "$out" --same_words false --seed 0 \
+"${PYTHON:-python3}" local/iemocap.py --db_root "$db_root" --split "$split" --manifest "$work/manifest.tsv"
+"${PYTHON:-python3}" -m evc2.bin.make_data --manifest "$work/manifest.tsv" --out "$out" --same_words false --seed 0 \
     --emotion_map "$emotion_map" --directions "$directions" --intensity "$intensity"

@@ -13,9 +13,9 @@ test_fraction=0.1          # Of each speaker and emotion, for the final table.
 out=                       # Folder to write (default data/<split>).
 
 # shellcheck source=/dev/null
-. ./path.sh
-# shellcheck source=/dev/null
 . utils/parse_options.sh
+# shellcheck source=/dev/null
+. ./path.sh
 
 out=${out:-data/$split}
 if "$download"; then
@@ -25,7 +25,7 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-python local/mydata.py --db_root "$db_root" --manifest "$work/manifest.tsv"
-python -m evc2.bin.make_data --manifest "$work/manifest.tsv" --out "$out" \
+"${PYTHON:-python3}" local/mydata.py --db_root "$db_root" --manifest "$work/manifest.tsv"
+"${PYTHON:-python3}" -m evc2.bin.make_data --manifest "$work/manifest.tsv" --out "$out" \
     --dev_fraction "$dev_fraction" --test_fraction "$test_fraction" \
     --emotion_map "$emotion_map" --directions "$directions" --intensity "$intensity"

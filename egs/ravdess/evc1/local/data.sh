@@ -12,9 +12,9 @@ md5=                       # Checksum of the archive instead of the one that Zen
 out=                       # Folder to write (default data/<split>).
 
 # shellcheck source=/dev/null
-. ./path.sh
-# shellcheck source=/dev/null
 . utils/parse_options.sh
+# shellcheck source=/dev/null
+. ./path.sh
 
 out=${out:-data/$split}
 if "$download" && [ -z "$db_root" ]; then
@@ -27,6 +27,6 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-python local/ravdess.py --db_root "$db_root" --download "$download" --md5 "$md5" --manifest "$work/manifest.tsv"
-python -m evc2.bin.make_data --manifest "$work/manifest.tsv" --lists "local/splits/$split" --out "$out" \
+"${PYTHON:-python3}" local/ravdess.py --db_root "$db_root" --download "$download" --md5 "$md5" --manifest "$work/manifest.tsv"
+"${PYTHON:-python3}" -m evc2.bin.make_data --manifest "$work/manifest.tsv" --lists "local/splits/$split" --out "$out" \
     --emotion_map "$emotion_map" --directions "$directions" --intensity "$intensity"

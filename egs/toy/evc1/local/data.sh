@@ -12,9 +12,9 @@ seed=0                     # Of the small differences between sentences.
 out=                       # Folder to write (default data/<split>).
 
 # shellcheck source=/dev/null
-. ./path.sh
-# shellcheck source=/dev/null
 . utils/parse_options.sh
+# shellcheck source=/dev/null
+. ./path.sh
 
 out=${out:-data/$split}
 if "$download"; then
@@ -23,6 +23,6 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-python local/toy.py --db_root "${db_root:-downloads/toy}" --seed "$seed" --manifest "$work/manifest.tsv"
-python -m evc2.bin.make_data --manifest "$work/manifest.tsv" --out "$out" \
+"${PYTHON:-python3}" local/toy.py --db_root "${db_root:-downloads/toy}" --seed "$seed" --manifest "$work/manifest.tsv"
+"${PYTHON:-python3}" -m evc2.bin.make_data --manifest "$work/manifest.tsv" --out "$out" \
     --emotion_map "$emotion_map" --directions "$directions" --intensity "$intensity"

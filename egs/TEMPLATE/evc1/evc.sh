@@ -1,0 +1,276 @@
+#!/usr/bin/env bash
+# The one pipeline of all voice-conversion recipes. A recipe's run.sh sets what its corpus needs and calls this.
+set -euo pipefail
+
+# What to run
+stage=1                 # First stage: 1 data, 2 audio, 3 features, 4 statistics, 5 training, 6 conversion,
+                        # 7 evaluation, 8 pack.
+stop_stage=8            # Last stage.
+skip_data_prep=false    # Leave out stages 1 to 4.
+skip_train=false        # Leave out stage 5.
+skip_eval=false         # Leave out stages 6 and 7.
+skip_packing=false      # Leave out stage 8.
+force=false             # Redo stages that are up to date; training starts anew.
+python=python3          # Interpreter of all commands.
+# Where
+expdir=exp              # Folder for models and results.
+dumpdir=dump            # Folder for audio and features as models read them.
+evc_tag=                # Name of the experiment (empty: from training configuration, its arguments and the split).
+evc_exp=                # Folder of the experiment (empty: expdir/evc_tag).
+# How many
+nj=$(nproc)             # Jobs for audio, features and evaluation.
+inference_nj=$(nproc)   # Jobs for conversion.
+ngpu=auto               # GPUs for training on each node: a number, or auto (1 if this machine has one, else 0).
+num_nodes=1             # Nodes for training; more than one needs cmd_backend=slurm.
+master_port=            # Port where several nodes meet (empty: from the experiment's folder).
+train_threads=          # Threads of a training process (empty: all cores).
+gpu_inference=false     # Convert on a GPU.
+# Corpus (local/data.sh)
+db_root=                # Folder of the corpus.
+download=false          # Fetch the corpus if it has a public address.
+split=speaker_dependent # How the corpus is divided; names data/<split>.
+emotion_map=            # Renames emotions, e.g. "excited:happy,calm:neutral".
+directions="neutral:angry,angry:neutral" # Conversions of the trials, source:target,...
+intensity=              # Intensity of the trials' sources and references, e.g. strong (empty: any).
+local_data_opts=        # More options for local/data.sh.
+test_sets="test"        # Sets to convert and evaluate.
+# Audio and features
+feats_conf=conf/feats_world.yaml # Feature contract.
+trim=true               # Cut the silence before and after an utterance.
+min_seconds=0.1         # Shorter utterances are left out.
+max_bad=0.05            # A larger share of unusable files stops stage 2.
+spk2f0range=            # File of `speaker floor ceil` in Hz (empty: the contract's range for all).
+# Training
+train_configs="conf/train_cyclegan.yaml" # Configurations in order; each starts from the best model of the one before.
+train_config=           # A single configuration, instead of train_configs.
+train_args=             # More options for all phases, e.g. "--max_epoch 20 --seed 1".
+pretrained_model=       # Model file that the first phase starts from.
+# Conversion and evaluation
+inference_model=valid.mcd.best.pth # Model file of a phase that is converted with, packed, and handed on.
+inference_args=         # More options for evc2.bin.convert, e.g. "--intensity 1.2".
+inference_tag=          # Added to the name of the decode folder, e.g. to keep results of several inference_args.
+anchors="zero_effort analysis_synthesis f0 f0_power f0_power_mcep" # Rows to compare with.
+plots=false             # Draw spectrogram and F0 of every conversion.
+eval_args=              # More options for evc2.bin.evaluate.
+
+help_message="usage: $0 [--option value ...]      options may also come from a file of lines name=value: --config FILE"
+
+# shellcheck source=utils/stages.sh
+. utils/stages.sh
+[ -x local/data.sh ] || die "expected local/data.sh in ${PWD}; run run.sh in a recipe's folder, egs/<corpus>/evc1"
+# shellcheck source=utils/parse_options.sh
+. utils/parse_options.sh
+[ $# -eq 0 ] || die "expected only options, found '$1'; see $0 --help"
+# shellcheck source=egs/TEMPLATE/evc1/path.sh
+. ./path.sh
+# shellcheck source=egs/TEMPLATE/evc1/cmd.sh
+. ./cmd.sh
+export PYTHON=${python}  # for the scripts of utils/
+
+for name in stage stop_stage nj inference_nj num_nodes; do
+    [[ ${!name} =~ ^[1-9][0-9]*$ ]] || die "--${name}: expected a number from 1 on, found '${!name}'"
+done
+if [ "${ngpu}" = auto ]; then
+    ngpu=$(nvidia-smi -L 2> /dev/null | grep -c '^GPU' || true)
+    ngpu=$((ngpu > 0 ? 1 : 0))
+fi
+[[ ${ngpu} =~ ^[0-9]+$ ]] || die "--ngpu: expected a number or auto, found '${ngpu}'"
+[ "${num_nodes}" -eq 1 ] || [ "${cmd_backend}" != local ] || die "--num_nodes ${num_nodes} needs cmd_backend=slurm"
+
+[ -z "${train_config}" ] || train_configs=${train_config}
+read -r -a configs <<< "${train_configs}"
+read -r -a tests <<< "${test_sets}"
+read -r -a anchor_names <<< "${anchors}"
+mapfile -t sets < <(printf '%s\n' train dev "${tests[@]}" | awk '!seen[$0]++')
+
+phase_of() {  # conf/debug/train_x.yaml -> debug_train_x
+    local name=${1#conf/}
+    name=${name%.yaml}
+    echo "${name//\//_}"
+}
+[ "${#configs[@]}" -gt 0 ] || die "--train_configs is empty"
+last=$(phase_of "${configs[-1]}")
+if [ -z "${evc_tag}" ]; then
+    evc_tag=${last}_${split}$(tr -s ' /:,=' '_' <<< "${train_args:+_${train_args//--/}}")
+fi
+evc_exp=${evc_exp:-${expdir}/${evc_tag}}
+[ -r "${feats_conf}" ] || die "--feats_conf: cannot read ${feats_conf}; found $(echo conf/feats_*.yaml)"
+contract=$("${python}" -m evc2.bin.show_contract --contract "${feats_conf}" --dirname true)
+dump=${dumpdir}/${contract}/${split}
+stats=${dump}_stats/stats.npz
+model=${evc_exp}/${last}
+
+watch_signals
+if begins 1 "data (local/data.sh)" "${skip_data_prep}"; then
+    words local_data_opts "${local_data_opts}"
+    options=(--download "${download}" --split "${split}" --emotion_map "${emotion_map}" --directions "${directions}"
+        --intensity "${intensity}" "${extra[@]}")
+    if todo "data/${split}/.stage1" --options="${db_root} ${options[*]}" --tree local ${db_root:+"${db_root}"}; then
+        job local/data.sh --db_root "${db_root}" "${options[@]}" --out "data/${split}"
+        for set in "${sets[@]}"; do
+            utils/validate_data_dir.sh --no-text --no-feats "data/${split}/${set}" --need utt2emo
+        done
+        finished "data/${split}/.stage1" "${sets[@]/#/data/${split}/}"
+    fi
+fi
+
+if begins 2 "audio at the rate of ${feats_conf}" "${skip_data_prep}"; then
+    for set in "${sets[@]}"; do
+        data=data/${split}/${set} out=${dump}_${set}
+        need "${data}/wav.scp" 1
+        options=(--trim "${trim}" --min_seconds "${min_seconds}" --max_bad "${max_bad}")
+        todo "${out}/.stage2" --inputs "${data}" "${feats_conf}" --scp "${data}/wav.scp" --options="${options[*]}" || continue
+        n=$(least "${nj}" "$(lines "${data}/utt2spk")")
+        format=("${python}" -m evc2.bin.format_wav --data_dir "${data}" --contract "${feats_conf}" --out "${out}"
+            "${options[@]}" --njobs "${n}")
+        # shellcheck disable=SC2086
+        job ${train_cmd} JOB=1:"${n}" "${out}/log/format_wav.JOB.log" "${format[@]}" --job JOB
+        "${format[@]}" --merge true
+        finished "${out}/.stage2" "${out}/wav.scp" "${out}/utt2num_samples"
+    done
+fi
+
+if begins 3 "features of ${feats_conf} in ${dump%/*}" "${skip_data_prep}"; then
+    for set in "${sets[@]}"; do
+        out=${dump}_${set}
+        need "${out}/.stage2" 2
+        range=()
+        [ -z "${spk2f0range}" ] || range=(--spk2f0range "${spk2f0range}")
+        todo "${out}/.stage3" --inputs "${out}/utt2spk" "${feats_conf}" "${spk2f0range:-data/${split}/${set}/spk2f0range}" \
+            --scp "${out}/wav.scp" || continue
+        n=$(least "${nj}" "$(lines "${out}/utt2spk")")
+        extract=("${python}" -m evc2.bin.extract_feats --data_dir "${out}" --contract "${feats_conf}" --out "${out}"
+            "${range[@]}" --njobs "${n}")
+        # shellcheck disable=SC2086
+        job ${train_cmd} JOB=1:"${n}" "${out}/log/extract_feats.JOB.log" "${extract[@]}" --job JOB
+        "${extract[@]}" --merge true
+        finished "${out}/.stage3" "${out}/feats.scp" "${out}/utt2num_frames"
+    done
+fi
+
+if begins 4 "statistics of the training set" "${skip_data_prep}"; then
+    need "${dump}_train/.stage3" 3
+    if todo "${stats%/*}/.stage4" --inputs "${dump}_train/utt2spk" "${dump}_train/utt2emo" --scp "${dump}_train/feats.scp"; then
+        # shellcheck disable=SC2086
+        job ${train_cmd} "${stats%/*}/log/stats.log" \
+            "${python}" -m evc2.bin.stats --data_dir "${dump}_train" --out "${stats}"
+        finished "${stats%/*}/.stage4" "${stats}"
+    fi
+fi
+
+if begins 5 "training in ${evc_exp}" "${skip_train}"; then
+    need "${stats}" 4
+    need "${dump}_dev/.stage3" 3
+    threads=(env -u OMP_NUM_THREADS)
+    [ -z "${train_threads}" ] || threads=(env "OMP_NUM_THREADS=${train_threads}")
+    init=${pretrained_model}
+    words train_args "${train_args}"
+    for config in "${configs[@]}"; do
+        [ -r "${config}" ] || die "--train_configs: cannot read ${config}"
+        out=${evc_exp}/$(phase_of "${config}")
+        trials=()
+        [ ! -s "${dump}_dev/trials" ] || trials=(--valid_trials "${dump}_dev/trials")
+        options=(${init:+--init_param "${init}"} "${extra[@]}")
+        train=("${python}" -m evc2.bin.evc_train --config "${config}" --output_dir "${out}" --feats_contract "${feats_conf}"
+            --stats "${stats}" --train_dir "${dump}_train" --valid_dir "${dump}_dev" "${trials[@]}" "${options[@]}")
+        if todo "${out}/.stage5" --inputs "${config}" "${stats}" ${init:+"${init}"} "${dump}_dev/trials" \
+            --scp "${dump}_train/feats.scp" "${dump}_dev/feats.scp" --options="${options[*]}"; then
+            "${force}" && resume=false || resume=true
+            log "  ${out}: tensorboard --logdir ${out}/tensorboard; log: ${out}/train.log"
+            if [ "${ngpu}" -le 1 ] && [ "${num_nodes}" -eq 1 ]; then
+                [ ! -e "${out}/train.log" ] || mv "${out}/train.log" "${out}/train.$(date +%Y%m%d-%H%M%S).log"
+                # shellcheck disable=SC2086
+                job ${cuda_cmd} --gpu "${ngpu}" "${out}/train.log" "${threads[@]}" "${train[@]}" --ngpu "${ngpu}" --resume "${resume}"
+            else
+                port=${master_port:-$((20000 + $(cksum <<< "${out}" | cut -d ' ' -f 1) % 20000))}
+                job "${python}" -m espnet2.bin.launch --cmd "${cuda_cmd}" --log "${out}/train.log" --ngpu "${ngpu}" \
+                    --num_nodes "${num_nodes}" --master_port "${port}" -- "${threads[@]}" "${train[@]}" --resume "${resume}"
+            fi
+            [ -e "${out}/${inference_model}" ] || die "training left no ${out}/${inference_model}; found:" \
+                "$(cd "${out}" && echo ./*.pth); choose one with --inference_model"
+            finished "${out}/.stage5" "${out}/config.yaml" "${out}/${inference_model}"
+        fi
+        init=${out}/${inference_model}
+    done
+fi
+
+if begins 6 "anchors and conversion with ${model}/${inference_model}" "${skip_eval}"; then
+    need "${model}/${inference_model}" 5
+    words inference_args "${inference_args}"
+    gpu=0
+    ! "${gpu_inference}" || gpu=1
+    for set in "${tests[@]}"; do
+        data=${dump}_${set}
+        need "${data}/.stage3" 3
+        [ -s "${data}/trials" ] || die "${data}/trials has no trial: no utterance of ${set} fits --directions ${directions}"
+        n=$(least "${inference_nj}" "$(lines "${data}/trials")")
+        common=(--data_dir "${data}" --trials "${data}/trials" --njobs "${n}")
+        for anchor in "${anchor_names[@]}"; do
+            out=${dump}_anchors_${set}/${anchor}
+            todo "${out}/.stage6" --inputs "${data}/trials" "${stats}" --scp "${data}/wav.scp" || continue
+            rm -f "${out}/wav.scp"
+            make=("${python}" -m evc2.bin.anchors --anchor "${anchor}" --stats "${stats}" --contract "${feats_conf}"
+                "${common[@]}" --out "${out}")
+            # shellcheck disable=SC2086
+            job ${train_cmd} JOB=1:"${n}" "${out}/log/anchors.JOB.log" "${make[@]}" --job JOB
+            "${make[@]}" --merge true
+            finished "${out}/.stage6" "${out}/wav.scp"
+        done
+        out=${evc_exp}/decode_${set}${inference_tag:+_${inference_tag}}
+        options=(--plot "${plots}" "${extra[@]}")
+        todo "${out}/.stage6" --inputs "${model}/${inference_model}" "${model}/config.yaml" "${data}/trials" \
+            --scp "${data}/feats.scp" "${data}/wav.scp" --options="${options[*]}" || continue
+        rm -f "${out}/wav.scp"
+        convert=("${python}" -m evc2.bin.convert --model "${model}" --model_file "${inference_model}" "${common[@]}"
+            --out "${out}" "${options[@]}")
+        [ "${gpu}" -eq 0 ] || convert+=(--device cuda)
+        # shellcheck disable=SC2086
+        job ${decode_cmd} --gpu "${gpu}" JOB=1:"${n}" "${out}/log/convert.JOB.log" "${convert[@]}" --job JOB
+        "${convert[@]}" --merge true
+        finished "${out}/.stage6" "${out}/wav.scp"
+    done
+fi
+
+if begins 7 "evaluation" "${skip_eval}"; then
+    words eval_args "${eval_args}"
+    for set in "${tests[@]}"; do
+        data=${dump}_${set} out=${evc_exp}/decode_${set}${inference_tag:+_${inference_tag}}
+        need "${out}/wav.scp" 6
+        systems=() scps=()
+        for anchor in "${anchor_names[@]}"; do
+            scp=${dump}_anchors_${set}/${anchor}/wav.scp
+            need "${scp}" 6
+            systems+=(--system "${anchor}=${scp}") scps+=("${scp}")
+        done
+        options=(--data_name "${PWD##*/egs/} ${split} ${set}" "${extra[@]}")
+        [ ! -e "${model}/train_summary.json" ] || options+=(--facts "${model}/train_summary.json")
+        if todo "${out}/.stage7" --inputs "${data}/trials" local/score.sh --scp "${out}/wav.scp" "${data}/wav.scp" "${scps[@]}" \
+            --options="${options[*]}"; then
+            status=0
+            # shellcheck disable=SC2086
+            job ${train_cmd} --num_threads "${nj}" "${out}/log/evaluate.log" \
+                "${python}" -m evc2.bin.evaluate --trials "${data}/trials" --data_dir "${data}" "${systems[@]}" \
+                --system "${last}=${out}/wav.scp" --out "${out}" --nj "${nj}" "${options[@]}" || status=$?
+            # Status 3: there is a table, but some trials have no score.
+            [ "${status}" -eq 0 ] || [ "${status}" -eq 3 ] || exit "${status}"
+            [ "${status}" -eq 0 ] || log "  some trials could not be scored; see ${out}/log/evaluate.log"
+            if [ -x local/score.sh ]; then
+                job local/score.sh --data_dir "${data}" --trials "${data}/trials" --decode_dir "${out}" --nj "${nj}"
+            fi
+            finished "${out}/.stage7" "${out}/RESULTS.md"
+        fi
+        cat "${out}/RESULTS.md"
+        log "  table: ${out}/RESULTS.md; audio: ${out}/wav"
+    done
+fi
+
+if begins 8 "pack" "${skip_packing}"; then
+    need "${model}/${inference_model}" 5
+    pack=${evc_exp}/${evc_tag}.zip
+    if todo "${evc_exp}/.stage8" --inputs "${model}/${inference_model}" "${model}/config.yaml" "${model}/stats.npz"; then
+        "${python}" -m evc2.bin.pack --model "${model}" --model_file "${inference_model}" --out "${pack}"
+        finished "${evc_exp}/.stage8" "${pack}"
+    fi
+    log "  ${pack}: evc2 convert --model ${pack} --emotion <emotion> in.wav out.wav"
+fi
+log "done"

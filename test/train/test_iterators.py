@@ -1,0 +1,83 @@
+"""Batches depend on (seed, epoch) alone, start in the middle, and are balanced."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from evc2.errors import UserError
+from evc2.train.collate_fn import crop_start, fit
+from evc2.train.iterators import EVCIterFactory, draws, pair_plan, single_plan
+
+DOMAINS = {"a": ["a1", "a2", "a3"], "b": [f"b{i}" for i in range(10)]}
+
+
+def test_pairs_are_reproducible_and_differ_between_epochs():
+    one, two = (pair_plan(DOMAINS, 5, 4, 0, True, 0, 1) for _ in range(2))
+    assert one(1) == two(1) != one(2)
+    assert pair_plan(DOMAINS, 5, 4, 1, True, 0, 1)(1) != one(1)
+
+
+def test_pairs_are_balanced():
+    requests = [r for batch in pair_plan(DOMAINS, 15, 4, 0, True, 0, 1)(1) for r in batch]
+    left, right = Counter(r[0] for r in requests), Counter(r[1] for r in requests)
+    assert len(requests) == 60 and set(left.values()) == {20} and set(right.values()) == {6}
+    assert len(set(requests)) == 60  # every crop has its own key
+
+
+def test_processes_share_a_batch():
+    whole = pair_plan(DOMAINS, 5, 4, 0, True, 0, 1)(3)
+    parts = [pair_plan(DOMAINS, 5, 4, 0, True, rank, 2)(3) for rank in (0, 1)]
+    for batch, left, right in zip(whole, *parts, strict=True):
+        assert sorted(left + right) == sorted(batch)
+
+
+def test_too_many_processes():
+    with pytest.raises(UserError, match="batch_size is smaller"):
+        pair_plan(DOMAINS, 5, 1, 0, True, 0, 2)(1)
+
+
+def test_empty_domain():
+    with pytest.raises(UserError, match="'b'"):
+        pair_plan({"a": ["x"], "b": []}, 1, 1, 0, True, 0, 1)
+
+
+def test_validation_is_fixed_and_complete():
+    plan = pair_plan(DOMAINS, 5, 4, 0, False, 0, 1)
+    assert plan(1) == plan(7)
+    assert {r[1] for batch in plan(1) for r in batch} == set(DOMAINS["b"])
+
+
+def test_single_plan_continues_through_passes():
+    batches = [[f"u{i}"] for i in range(5)]
+    plan = single_plan(batches, 3, 0, True, 0, 1, crops=False)
+    seen = [u for epoch in range(1, 6) for (u,) in plan(epoch)]
+    assert Counter(seen) == {f"u{i}": 3 for i in range(5)}
+    assert sorted(seen[:5]) == [f"u{i}" for i in range(5)]
+
+
+def test_start_leaves_out_what_was_used():
+    class Dataset:
+        def __getitem__(self, request):
+            return request
+
+    plan = pair_plan(DOMAINS, 5, 2, 0, True, 0, 1)
+    factory = EVCIterFactory(Dataset(), plan, lambda items: items)
+    assert list(factory.build_iter(2, start=3)) == list(factory.build_iter(2))[3:]
+
+
+def test_draws_pass_over_all():
+    got = draws(["x", "y", "z"], 7, np.random.default_rng(0))
+    assert len(got) == 7 and {u for u, n in got if n == 0} == {"x", "y", "z"} == {u for u, n in got if n == 1}
+
+
+def test_crop_start_stays_inside():
+    starts = {crop_start(130, 128, f"0 1 u{i}") for i in range(100)}
+    assert starts == {0, 1, 2}
+    assert crop_start(50, 128, "x") == 0
+
+
+def test_fit_reflects():
+    x = np.arange(3)[:, None]
+    assert fit(x, 5)[:, 0].tolist() == [0, 1, 2, 1, 0]
+    assert fit(x, 2)[:, 0].tolist() == [0, 1]
+    assert fit(np.ones((1, 2)), 4).shape == (4, 2)

@@ -1,0 +1,75 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# What the staged pipelines share (evc.sh, ...). Sourced after their options; needs python, stage, stop_stage and force.
+
+log() { echo "$(date '+%H:%M:%S') $*"; }
+die() {
+    echo "${0##*/}: error: $*" >&2
+    exit 1
+}
+
+# begins N WHAT [SKIP]: whether stage N is to be run; SKIP=true leaves it out.
+begins() {
+    now=$1
+    [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ] && [ "${3:-false}" = false ] || return 1
+    log "stage $1: $2"
+}
+
+# need FILE N: stops unless FILE is there, which stage N makes.
+need() { [ -e "$1" ] || die "stage ${now}: expected $1, which stage $2 makes; run with --stage $2 first"; }
+
+# todo MARK INPUTS...: whether there is work. If so, the mark of the last time goes first, so that a run that is cut off is
+# done again. INPUTS, as stage_done.py takes them, are kept for `finished MARK OUTPUTS...`.
+todo() {
+    local mark=$1 reason=''
+    inputs=("${@:2}")
+    if ! "${force}" && reason=$("${python}" utils/stage_done.py check "${mark}" "${inputs[@]}"); then
+        log "  ${mark%/*}: up to date, skipped (--force true redoes it)"
+        return 1
+    fi
+    [ -z "${reason}" ] || log "  ${mark%/*}: done again, for ${reason}"
+    rm -f "${mark}"
+}
+finished() { "${python}" utils/stage_done.py write "$1" "${inputs[@]}" --outputs "${@:2}"; }
+
+# job COMMAND...: runs one command such as ${train_cmd} and waits. It leads a process group of its own, so that Ctrl-C
+# reaches it once, as SIGTERM from here; run.pl and slurm.pl then end their jobs.
+child=
+job() {
+    local status=0
+    set -m
+    "$@" < /dev/null &
+    child=$!
+    set +m
+    wait "${child}" || status=$?
+    child=
+    return "${status}"
+}
+stopped() {
+    if [ -n "${child}" ]; then
+        trap 'kill -TERM "${child}" 2> /dev/null || true' INT TERM HUP  # a second time: at once
+        kill -TERM "${child}" 2> /dev/null || true
+        while kill -0 "${child}" 2> /dev/null; do wait "${child}" || true; done
+    fi
+    exit "$1"
+}
+at_exit() {
+    local status=$?
+    [ "${status}" -eq 0 ] || [ -z "${now-}" ] || echo "${0##*/}: stage ${now} failed (status ${status}); what earlier" \
+        "stages made is kept: mend what is said above, then go on with --stage ${now}" >&2
+}
+watch_signals() {
+    trap 'stopped 129' HUP
+    trap 'stopped 130' INT
+    trap 'stopped 143' TERM
+    trap at_exit EXIT
+}
+
+# words NAME TEXT: sets the array `extra` to the words of TEXT, the value of option NAME; quotes hold words together.
+words() {
+    local text
+    text=$(xargs -n 1 printf '%s\n' <<< "$2" 2> /dev/null) || die "--$1: a quote is not closed: $2"
+    extra=()
+    [ -z "${text}" ] || mapfile -t extra <<< "${text}"
+}
+lines() { wc -l < "$1"; }
+least() { echo $(($1 < $2 ? $1 : $2)); }
