@@ -124,9 +124,13 @@ def _job(
     converted: dict[str, Clip | None] = {}
     for name, found in wavs.items():
         if found is None:
-            converted[name] = natural[systems[name]]
+            clip = natural[systems[name]]
         else:
-            converted[name] = Clip(found[trial.id]) if trial.id in found else None
+            clip = Clip(found[trial.id]) if trial.id in found else None
+        # What is made of the reference cannot exist where the trial names none: that is no fault of the system.
+        of_reference = name == "analysis_synthesis" or systems[name] == "@reference"
+        if clip is not None or not (of_reference and trial.reference is None):
+            converted[name] = clip
     text = texts.get(trial.reference or "") or texts.get(trial.source)
     return Job(
         trial.id, trial.speaker, trial.emotion, emotions.get(trial.source), converted, reference, source, text, problem

@@ -31,8 +31,8 @@ def mcd_aligned(x: np.ndarray, y: np.ndarray) -> float:
     needs=("wav", "reference"),
     digits=2,
     doc="mel-cepstral distortion to the reference along the DTW path: 24 mel-cepstra without c0 (SPTK's scale, "
-    "all-pass constant 0.42, 0 to 7 kHz), 10 sqrt(2) / ln 10 times their Euclidean distance, mean over the path; the same formula "
-    "on WORLD's coded envelope gives about 1.4 times as much",
+    "all-pass constant 0.42, 0 to 7 kHz), 10 sqrt(2) / ln 10 times their Euclidean distance, mean over the path; the "
+    "same formula on WORLD's coded envelope gives about 1.4 times as much",
     source=SOURCE,
     range="0 ..",
 )

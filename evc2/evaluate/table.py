@@ -117,9 +117,9 @@ def _reading(summary: Summary) -> str:
         "`n` counts the utterances that were scored; a number in brackets counts those of one cell, where fewer.",
         f"`*`: fewer than {ENOUGH} utterances: reported, not concluded from. "
         "A verdict stands only where the interval of the paired difference excludes zero and there are enough of them.",
-        f"Every wav is analysed alike: 16 kHz, 5 ms frames, the envelope held constant above {BAND / 1000:.0f} kHz (where "
-        "resampling leaves its mark), silence at both ends (more than {TRIM_DB:.0f} dB below the "
-        "loudest frame) trimmed before anything is compared.",
+        f"Every wav is analysed alike: 16 kHz, 5 ms frames, the envelope held constant above {BAND / 1000:.0f} kHz "
+        f"(where resampling leaves its mark), silence at both ends (more than {TRIM_DB:.0f} dB below the loudest "
+        "frame) trimmed before anything is compared.",
     ]
     anchors = [name for name in ANCHORS if name in summary.systems]
     lines += [f"`{name}`: {_ABOUT_ANCHORS[name]}." for name in anchors]
@@ -127,8 +127,13 @@ def _reading(summary: Summary) -> str:
 
 
 def _definitions(metrics: Sequence[Metric]) -> str:
-    rows = [[m.name, m.unit or "-", m.better or "-", m.range, m.doc, m.source] for m in metrics]
-    return markdown_table(["metric", "unit", "better", "range", "definition", "source"], rows, left=6)
+    lines = []
+    for m in metrics:
+        better = f"{m.better} is better" if m.better else "neither end is better"
+        lines.append(
+            f"- `{m.name}` ({', '.join(filter(None, [m.unit, m.range, better]))}): {m.doc}. Source: {m.source}."
+        )
+    return "\n".join(["Metrics:", "", *lines])
 
 
 def _problems(summary: Summary) -> str:

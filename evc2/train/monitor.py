@@ -43,6 +43,15 @@ class StatsBuffer:
         self.steps.clear()
 
 
+def average_over_processes(
+    stats: dict[str, torch.Tensor], weight: torch.Tensor
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Weighted mean of the statistics of all processes and the sum of their weights, in one exchange."""
+    packed = torch.stack([*(v.float() * weight for v in stats.values()), weight])
+    torch.distributed.all_reduce(packed)
+    return dict(zip(stats, packed[:-1] / packed[-1], strict=True)), packed[-1]
+
+
 def reporter_state(sub: SubReporter) -> dict[str, Any]:
     """The part of an epoch that was reported already, in plain types."""
     stats = {

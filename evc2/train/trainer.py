@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler, AbsEpochStepScheduler, AbsValEpochStepScheduler
 from espnet2.torch_utils.device_funcs import to_device
-from espnet2.torch_utils.recursive_op import recursive_average
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 from espnet2.train.reporter import SubReporter
 from espnet2.train.trainer import Trainer
@@ -23,7 +22,7 @@ from espnet2.utils.build_dataclass import build_dataclass
 from evc2.train import checkpoint
 from evc2.train.abs_model import AbsEVCModel
 from evc2.train.iterators import EVCIterFactory
-from evc2.train.monitor import StatsBuffer, restore_reporter
+from evc2.train.monitor import StatsBuffer, average_over_processes, restore_reporter
 from evc2.train.options import EVCTrainerOptions, add_trainer_arguments
 from evc2.train.results import finish_epoch, write_summary
 from evc2.train.session import Session
@@ -158,7 +157,7 @@ class EVCTrainer(Trainer):
                 with session.autocast():
                     loss, stats, weight = model(turn=turn, step=session.step, cache=cache, **batch)
                 if session.dist.distributed:
-                    stats, weight = recursive_average(stats, weight, True)
+                    stats, weight = average_over_processes(stats, weight)
                 (session.scaler.scale(loss / accumulate) if session.scaler else loss / accumulate).backward()
                 collected |= stats
                 if accumulate == 1:
@@ -220,7 +219,7 @@ class EVCTrainer(Trainer):
             with session.autocast():
                 _, stats, weight = model(step=session.step, **batch)
             if session.dist.distributed:
-                stats, weight = recursive_average(stats, weight, True)
+                stats, weight = average_over_processes(stats, weight)
             buffer.add(stats, weight)
         buffer.flush()
         if factory.trials is not None:  # every process: they must agree on what is best and when to stop

@@ -44,9 +44,7 @@ def test_from_files_to_files(own, capsys):
     assert len(found) == 12 * 4 and all(row["problem"] == "" for row in found)
 
     scores = json.loads((own / "out" / "scores.json").read_text())
-    mean = {
-        (c["system"], c["metric"]): c["mean"] for c in scores["summaries"] if c["direction"] == "neutral -> angry"
-    }
+    mean = {(c["system"], c["metric"]): c["mean"] for c in scores["summaries"] if c["direction"] == "neutral -> angry"}
     assert mean["zero_effort", "distance_to_source"] == 0  # the identity shows
     assert mean["good", "distance_to_source"] > 1
     # analysis_synthesis has the reference's length, not the source's, and is scored against the natural reference
@@ -66,6 +64,7 @@ def test_from_files_to_files(own, capsys):
                  "- training: steps 100, minutes 2.5, hardware a toaster", "12 of them with a reference",
                  "| good ", "6*", " ± ", "reported, not concluded from", "Kubichek"):  # fmt: skip
         assert part in text, part
+    assert "{" not in text and "above 7 kHz" in text and "more than 40 dB" in text
     printed = capsys.readouterr().out
     assert "neutral -> sad" in printed and "| analysis_synthesis" in printed
     assert sorted(p.name for p in (own / "out").iterdir()) == ["RESULTS.md", "scores.json", "scores.tsv"]
@@ -94,6 +93,21 @@ def test_bad_trials_are_listed_the_rest_is_scored_and_the_status_says_so(own, ca
     assert "zzz" in warned and "belong to no trial" in warned
     text = (own / "out" / "RESULTS.md").read_text()
     assert "missing.wav" in text and "11 of them with a reference" in text
+
+
+def test_what_is_made_of_the_reference_may_lack_where_there_is_none(own):
+    lines = (own / "trials").read_text().splitlines()
+    without = lines[0].split()[0]
+    lines[0] = " ".join(lines[0].split()[:4])
+    (own / "trials").write_text("\n".join(lines) + "\n")
+    table = (own / "analysis_synthesis.scp").read_text().splitlines()
+    (own / "analysis_synthesis.scp").write_text("\n".join(line for line in table if without not in line) + "\n")
+    systems = ("analysis_synthesis=analysis_synthesis.scp", "natural=@reference", "good=good.scp")
+    main(words(own, "--metrics", "distance_to_source", systems=systems))
+    assert len(rows(own)) == 3 * 12 - 2
+    (own / "f0.scp").write_text("\n".join(table[1:]) + "\n")
+    with pytest.raises(SystemExit):  # a system of its own has no such excuse
+        main(words(own, "--metrics", "distance_to_source", systems=("f0=f0.scp",)))
 
 
 def test_a_folder_of_wavs(own):
