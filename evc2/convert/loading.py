@@ -40,7 +40,13 @@ def weight_files(folder: Path) -> list[str]:
     """Names of the weight files of a model directory, the best choice first; training state is not among them."""
 
     def rank(name: str) -> tuple[int, int, str]:
-        patterns = (r"model\.pth", r"valid\.mcd\.best\.pth", r"valid\..*\.best\.pth", r"valid\..*\.ave_.*\.pth")
+        patterns = (
+            r"model\.pth",
+            r"valid\.mcd_gv\.best\.pth",
+            r"valid\.mcd\.best\.pth",
+            r"valid\..*\.best\.pth",
+            r"valid\..*\.ave_.*\.pth",
+        )
         for i, pattern in enumerate(patterns):
             if re.fullmatch(pattern, name):
                 return i, 0, name

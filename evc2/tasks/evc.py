@@ -92,7 +92,7 @@ class EVCTask(AbsTask):
             iterator_type="task",
             num_workers=0,
             batch_type="unsorted",
-            best_model_criterion=[("valid", "mcd", "min")],
+            best_model_criterion=[("valid", "mcd_gv", "min"), ("valid", "mcd", "min")],
             keep_nbest_models=[5],
             num_att_plot=0,
         )

@@ -34,7 +34,12 @@ def float_minutes(text: str) -> float:
 
 
 ARGUMENTS: tuple[tuple[str, Callable[[str], Any], Any, str], ...] = (
-    ("amp_dtype", str, "none", "Autocast type (auto: bfloat16 where the device has units for it; float16: GPU, scaled losses)"),
+    (
+        "amp_dtype",
+        str,
+        "none",
+        "Autocast type (auto: bfloat16 where the device has units for it; float16: GPU, scaled losses)",
+    ),
     ("compile", str2bool, False, "Compile the networks with torch.compile"),
     ("ema_decay", float, 0.0, "Moving average of the weights, used to validate and convert (0: off; e.g. 0.999)"),
     ("ema_turn", str, "", "The turn whose parameters are averaged (empty: all turns)"),

@@ -39,7 +39,7 @@ def finish_epoch(session: "Session", trials: Any, writers: tuple[Any, ...] | Non
     for phase, name, mode in options.best_model_criterion:
         if not reporter.has(phase, name):
             continue
-        ranking = reporter.sort_epochs(phase, name, mode)
+        ranking = rank(reporter, phase, name, mode)
         kept |= set(ranking[: max(counts)])
         if ranking[0] == epoch:
             checkpoint.link(out / f"{phase}.{name}.best.pth", f"{epoch}epoch.pth")
@@ -51,6 +51,13 @@ def finish_epoch(session: "Session", trials: Any, writers: tuple[Any, ...] | Non
         number = path.name.removesuffix("epoch.pth")
         if number.isdigit() and int(number) not in kept:
             path.unlink()
+
+
+def rank(reporter: Any, phase: str, name: str, mode: str) -> list[int]:
+    """Epochs that have this value, the best first; of equal ones the earlier."""
+    sign = 1 if mode == "min" else -1
+    values = {e: phases[phase][name] for e, phases in reporter.stats.items() if name in phases.get(phase, {})}
+    return sorted(values, key=lambda e: (sign * values[e], e))
 
 
 def write_averages(out: Path, prefix: str, ranking: list[int], counts: list[int]) -> None:
@@ -67,8 +74,8 @@ def write_summary(session: "Session") -> None:
     best = {}
     for phase, name, mode in options.best_model_criterion:
         if reporter.has(phase, name):
-            epoch, value = reporter.sort_epochs_and_values(phase, name, mode)[0]
-            best[f"{phase}.{name}"] = {"epoch": epoch, "value": float(value)}
+            epoch = rank(reporter, phase, name, mode)[0]
+            best[f"{phase}.{name}"] = {"epoch": epoch, "value": float(reporter.get_value(phase, name, epoch))}
     summary = {
         "steps": session.step,
         "epochs": session.epoch - 1,

@@ -138,3 +138,16 @@ def test_dtw_is_fast_enough():
         distance.dtw_path(x[0], x[1])
         seconds.append(time.perf_counter() - begin)
     assert min(seconds) < 0.15
+
+
+def test_equal_variance_takes_the_reward_for_smoothing_away():
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(300, 24))
+    noisy = reference + rng.normal(size=reference.shape)
+    smoothed = 0.1 * noisy
+    assert distance.mcd(smoothed, reference, dtw=False) < distance.mcd(noisy, reference, dtw=False)
+    again = distance.equal_variance(smoothed, reference)
+    np.testing.assert_allclose(again.std(0), reference.std(0))
+    np.testing.assert_allclose(again.mean(0), smoothed.mean(0))
+    np.testing.assert_allclose(again, distance.equal_variance(noisy, reference) + smoothed.mean(0) - noisy.mean(0))
+    assert distance.variance_ratio(smoothed, noisy) == pytest.approx(0.01)

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
+
 from evc2.nets.cyclegan import Discriminator, Generator
 from evc2.nets.layers.conv import GatedConv1d, pad_same, pixel_shuffle_1d, same_padding
-from torch.nn import functional as F
 
 
 def count(net: torch.nn.Module) -> int:

@@ -16,12 +16,13 @@ import platform
 import time
 
 import torch
+from torch import nn
+from torch.nn import functional as F
+
 from evc2.nets.layers.conv import GatedConv1d, GatedConv2d, pad_same, pixel_shuffle_1d
 from evc2.systems.cyclegan import CycleGAN
 from evc2.train.options import resolve_amp
 from evc2.train.trainer import only_this_turn
-from torch import nn
-from torch.nn import functional as F
 
 
 class Plain(nn.Module):

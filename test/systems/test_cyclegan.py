@@ -5,12 +5,13 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
+
 from evc2.errors import UserError
 from evc2.feats.stats import Stats
 from evc2.systems import build
 from evc2.train.abs_model import ConversionTarget
 from evc2.train.trainer import only_this_turn
-from torch.nn import functional as F
 
 SMALL = {"generator": {"channels": 4, "num_res": 1}, "discriminator": {"channels": 2}}
 

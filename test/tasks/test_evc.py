@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 import yaml
+
 from evc2.bin.evc_train import main
 from evc2.bin.show_model import main as show_model
 from evc2.errors import UserError

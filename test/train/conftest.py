@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+
 from evc2.feats.contract import FeatureContract
 from evc2.feats.stats import Stats
 from evc2.fileio.ark import ArkWriter

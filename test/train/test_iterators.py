@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+
 from evc2.errors import UserError
 from evc2.train.collate_fn import crop_start, fit
 from evc2.train.iterators import EVCIterFactory, draws, pair_plan, single_plan

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from evc2.bin.evc_train import locked, main
 from evc2.errors import UserError
 from evc2.train import checkpoint

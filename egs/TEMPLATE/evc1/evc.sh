@@ -46,7 +46,7 @@ train_config=           # A single configuration, instead of train_configs.
 train_args=             # More options for all phases, e.g. "--max_epoch 20 --seed 1".
 pretrained_model=       # Model file that the first phase starts from.
 # Conversion and evaluation
-inference_model=valid.mcd.best.pth # Model file of a phase that is converted with, packed, and handed on.
+inference_model=valid.mcd_gv.best.pth # Model file of a phase that is converted with, packed, and handed on.
 inference_args=         # More options for evc2.bin.convert, e.g. "--intensity 1.2".
 inference_tag=          # Added to the name of the decode folder, e.g. to keep results of several inference_args.
 anchors="zero_effort analysis_synthesis f0 f0_power f0_power_mcep" # Rows to compare with.
