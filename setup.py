@@ -6,7 +6,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 root = Path(__file__).parent
-version = re.search(r'^__version__ = "(.+)"$', (root / "evc2" / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
+version = re.search(
+    r'^__version__ = "(.+)"$', (root / "evc2" / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE
+)
 readme = root / "README.md"
 
 requirements = [

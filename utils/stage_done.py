@@ -72,7 +72,9 @@ def of_tree(path: Path) -> str:
     lines = []
     for folder, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if name[0] != "." and name != "__pycache__")
-        lines += [f"{os.path.join(folder, name)} {_stat(Path(folder, name))}" for name in sorted(names) if name[0] != "."]
+        lines += [
+            f"{os.path.join(folder, name)} {_stat(Path(folder, name))}" for name in sorted(names) if name[0] != "."
+        ]
     return "tree:" + _digest(lines)
 
 

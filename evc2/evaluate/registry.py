@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 MODULES = (
     "evc2.evaluate.mcd",
+    "evc2.evaluate.gv",
     "evc2.evaluate.lf0",
     "evc2.evaluate.vuv",
     "evc2.evaluate.ddur",

@@ -109,7 +109,7 @@ class Summary:
 
 
 def direction_name(source_emotion: str | None, emotion: str) -> str:
-    """ "neutral -> angry"; the source is "text" where a trial has no source emotion."""
+    """Such as "neutral -> angry"; the source is "text" where a trial has no source emotion."""
     return f"{source_emotion or 'text'} -> {emotion}"
 
 

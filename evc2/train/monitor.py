@@ -84,7 +84,7 @@ class TrialSet:
         self.trials = [fits[int(i * step)] for i in range(min(limit, len(fits)))]
         if not self.trials:
             logging.warning(
-                "%s: no trial with a reference for this model, so no conversion metric in validation", trials
+                "%s: no trial with a reference for this model: no conversion metric", trials
             )
 
     def features(self, utt: str) -> dict[str, Any]:

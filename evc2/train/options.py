@@ -38,7 +38,7 @@ ARGUMENTS: tuple[tuple[str, Callable[[str], Any], Any, str], ...] = (
         "amp_dtype",
         str,
         "none",
-        "Autocast type (auto: bfloat16 where the device has units for it; float16: GPU, scaled losses)",
+        "Autocast type (auto: bfloat16 where the device has units for it)",
     ),
     ("compile", str2bool, False, "Compile the networks with torch.compile"),
     ("ema_decay", float, 0.0, "Moving average of the weights, used to validate and convert (0: off; e.g. 0.999)"),
@@ -51,7 +51,7 @@ ARGUMENTS: tuple[tuple[str, Callable[[str], Any], Any, str], ...] = (
 
 
 def resolve_amp(dtype: str, ngpu: int) -> str:
-    """Choose the autocast type for ``auto``. A CPU without bfloat16 units is three times slower with it than without."""
+    """Choose the autocast type for ``auto``: bfloat16 makes a CPU without units for it three times slower."""
     if dtype != "auto":
         return dtype
     if ngpu > 0:

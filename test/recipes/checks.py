@@ -1,0 +1,175 @@
+"""What a recipe's row asserts about what it left, by name. Each gets the row's run and raises AssertionError."""
+
+import csv
+import io
+import json
+import math
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from evc2.fileio.ark import ScpReader
+from evc2.fileio.audio import read_audio
+from evc2.fileio.datadir import DataDir, read_table
+from evc2.fileio.trials import read_trials
+
+
+@dataclass
+class Row:
+    """One row of test/recipes/*.csv with the folder where it runs: a copy of the recipe's."""
+
+    folder: Path
+    config: str
+    options: list[str]
+    stages: tuple[int, int]
+    limit: float
+
+    @property
+    def phase(self) -> str:
+        """The name of the configuration's phase: conf/debug/train_x.yaml -> debug_train_x."""
+        return self.config.removeprefix("conf/").removesuffix(".yaml").replace("/", "_")
+
+    @property
+    def exp(self) -> Path:
+        """The experiment's folder, which --evc_tag names."""
+        if "--evc_tag" in self.options:
+            return self.folder / "exp" / self.options[self.options.index("--evc_tag") + 1]
+        return next(self.folder.glob(f"exp/{self.phase}_*"))
+
+    def dump(self, name: str) -> Path:
+        """A folder below dump/, such as "test" for dump/<contract>/<split>_test."""
+        return next(path for path in self.folder.glob(f"dump/*/*_{name}") if path.is_dir())
+
+    def run(self, *more: str) -> str:
+        """Call run.sh with the row's options and `more`; return what it printed. A failure is an AssertionError."""
+        first, last = self.stages
+        words = ["--stage", str(first), "--stop_stage", str(last), "--train_config", self.config, *self.options, *more]
+        return call(["./run.sh", *words], self.folder, self.limit)
+
+
+def call(words: Sequence[str], folder: Path, limit: float) -> str:
+    """Run a command with this test's Python first on PATH; after `limit` seconds it is ended, with all it started."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "cmd_backend": "local"}
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen(words, cwd=folder, env=environment, text=True, start_new_session=True, **pipes)
+    try:
+        output, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)  # run.sh and evc.sh end their jobs
+        os.killpg(process.pid, signal.SIGTERM)
+        output, _ = process.communicate()
+        raise AssertionError(f"{shlex.join(words)}: not done after {limit} s\n{output[-3000:]}") from None
+    assert process.returncode == 0, f"{shlex.join(words)}: status {process.returncode}\n{output[-6000:]}"
+    return output
+
+
+def arks_readable(row: Row) -> None:
+    """Every utterance has finite features of one width, and as many frames as utt2num_frames says."""
+    for name in ("train", "dev", "test"):
+        folder = row.dump(name)
+        frames = read_table(folder / "utt2num_frames")
+        with_all = ScpReader(folder / "feats.scp")
+        assert sorted(with_all) == sorted(DataDir(folder).utts) != []
+        widths = set()
+        for utt in with_all:
+            value = with_all[utt]
+            assert value.dtype == np.float32 and np.isfinite(value).all(), utt
+            assert len(value) == int(frames[utt]), utt
+            widths.add(value.shape[1])
+        assert len(widths) == 1
+
+
+def rerun_skips(row: Row) -> None:
+    """The same command again finds every stage up to date and changes no table."""
+    before = {path: path.stat().st_mtime_ns for path in row.folder.glob("dump/**/*.scp")}
+    output = row.run()
+    assert "up to date" in output and "done again" not in output, output
+    assert before == {path: path.stat().st_mtime_ns for path in row.folder.glob("dump/**/*.scp")}
+
+
+def scores_finite(row: Row) -> None:
+    """Every trial has a finite MCD for the trained system, and the table names it."""
+    decode = row.exp / "decode_test"
+    content = (decode / "scores.tsv").read_text(encoding="utf-8")
+    rows = [r for r in csv.DictReader(io.StringIO(content), delimiter="\t") if r["system"] == row.phase]
+    assert len(rows) == len(read_trials(row.dump("test") / "trials")) > 0
+    assert all(math.isfinite(float(r["mcd"])) and float(r["mcd"]) > 0 for r in rows)
+    assert any(float(r["distance_to_source"]) > 0.1 for r in rows), "the output is the source"
+    assert row.phase in (decode / "RESULTS.md").read_text(encoding="utf-8")
+    json.loads((decode / "scores.json").read_text(encoding="utf-8"))
+
+
+def five_anchors(row: Row) -> None:
+    """All anchors stand in the table of scores."""
+    content = (row.exp / "decode_test" / "scores.tsv").read_text(encoding="utf-8")
+    found = {r["system"] for r in csv.DictReader(io.StringIO(content), delimiter="\t")}
+    assert found >= {"zero_effort", "analysis_synthesis", "f0", "f0_power", "f0_power_mcep"}
+
+
+def wav_lengths_equal(row: Row) -> None:
+    """A conversion of each trial, finite, not silent, exactly as long as its source."""
+    converted = read_table(row.exp / "decode_test" / "wav.scp")
+    test = DataDir(row.dump("test"))
+    trials = read_trials(row.dump("test") / "trials")
+    assert sorted(converted) == sorted(trial.id for trial in trials)
+    for trial in trials:
+        wav, rate = read_audio(str(row.folder / converted[trial.id]))
+        source, source_rate = read_audio(str(row.folder / test.table("wav.scp")[trial.source]))
+        assert (len(wav), rate) == (len(source), source_rate), trial.id
+        assert np.abs(wav).max() > 0.01, trial.id
+
+
+def pack_converts(row: Row) -> None:
+    """The pack alone converts a recording that is in no data directory."""
+    pack = next(row.exp.glob("*.zip"))
+    source = next(iter(DataDir(row.dump("test")).table("wav.scp").values()))
+    words = [
+        sys.executable,
+        "-m",
+        "evc2.bin.convert",
+        "--model",
+        str(pack),
+        "--emotion",
+        "angry",
+        "--source_emotion",
+        "neutral",
+    ]
+    root = row.folder.parents[2]
+    call(["env", f"PYTHONPATH={root}", *words, str(row.folder / source), "out.wav"], row.folder, row.limit)
+    wav, _ = read_audio(str(row.folder / "out.wav"))
+    assert np.abs(wav).max() > 0.01
+
+
+def resumes(row: Row) -> None:
+    """With a larger max_epoch, training goes on from its checkpoint instead of starting anew."""
+    config = yaml.safe_load((row.exp / row.phase / "config.yaml").read_text(encoding="utf-8"))
+    epochs = int(config["max_epoch"])
+    before = json.loads((row.exp / row.phase / "train_summary.json").read_text(encoding="utf-8"))
+    longer = Row(row.folder, row.config, row.options, (5, 5), row.limit)
+    longer.run("--evc_exp", str(row.exp.relative_to(row.folder)), "--train_args", f"--max_epoch {epochs + 1}")
+    after = json.loads((row.exp / row.phase / "train_summary.json").read_text(encoding="utf-8"))
+    assert after["epochs"] == before["epochs"] + 1
+    assert after["steps"] == before["steps"] // before["epochs"] * after["epochs"]
+
+
+CHECKS = {
+    function.__name__: function
+    for function in (
+        arks_readable,
+        rerun_skips,
+        scores_finite,
+        five_anchors,
+        wav_lengths_equal,
+        pack_converts,
+        resumes,
+    )
+}

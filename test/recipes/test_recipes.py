@@ -1,0 +1,93 @@
+"""Runs the rows of test/recipes/*.csv, each in a copy of its recipe's folder, so that the checkout is never touched.
+
+Columns: recipe; config; options of run.sh; stages first-last; files that must exist afterwards and not be empty
+(shell patterns); names of checks in checks.py; limit in seconds; level (fast, or full: only with tools/test.sh --full).
+Rows of one recipe share a copy, so a stage that an earlier row has made with the same options is not made again.
+The limits are those of two idle cores; on a busier machine set EVC2_LIMIT_SCALE=3 or so.
+"""
+
+import csv
+import importlib.util
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+COLUMNS = ["recipe", "config", "options", "stages", "files", "check", "limit_s", "level"]
+MADE = ("data", "dump", "exp", "downloads")  # by a run of the recipe in the checkout
+
+
+def _load_checks():
+    spec = importlib.util.spec_from_file_location("recipe_checks", HERE / "checks.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+checks = _load_checks()
+
+
+def read_rows() -> list:
+    rows = []
+    for path in sorted(HERE.glob("*.csv")):
+        with open(path, encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            for number, row in enumerate(reader, 2):
+                where = f"{path.name}:{number}"
+                assert list(row) == COLUMNS and None not in row.values(), f"{where}: expected the columns {COLUMNS}"
+                assert row["level"] in ("fast", "full"), f"{where}: level: expected fast or full, found {row['level']}"
+                unknown = set(row["check"].split()) - set(checks.CHECKS)
+                assert not unknown, f"{where}: no check {', '.join(unknown)} in checks.py"
+                marks = [pytest.mark.recipe] + ([pytest.mark.long] if row["level"] == "full" else [])
+                rows.append(pytest.param(row, id=f"{path.stem}-{number}-{Path(row['config']).stem}", marks=marks))
+    return rows
+
+
+@pytest.fixture(scope="session")
+def copy_of(tmp_path_factory):
+    """copy_of(recipe) -> folder of its copy, the same one each time."""
+    made = {}
+
+    def copy_of(recipe: str) -> Path:
+        if recipe not in made:
+            root = tmp_path_factory.mktemp(f"recipe_{recipe}")
+            for name in {"TEMPLATE", recipe}:
+
+                def left_out(folder: str, names: list[str]) -> set[str]:
+                    # Only right in egs/<corpus>/<task>: local/ may well have a folder `data`.
+                    return set(names) & set(MADE) if Path(folder).parents[1] == ROOT / "egs" else set()
+
+                shutil.copytree(ROOT / "egs" / name, root / "egs" / name, symlinks=True, ignore=left_out)
+            shutil.copytree(ROOT / "utils", root / "utils")
+            for name in ("evc2", "tools"):
+                (root / name).symlink_to(ROOT / name)
+            made[recipe] = root / "egs" / recipe / "evc1"
+        return made[recipe]
+
+    return copy_of
+
+
+@pytest.mark.parametrize("row", read_rows())
+def test_recipe(row, copy_of, monkeypatch):
+    first, _, last = row["stages"].partition("-")
+    run = checks.Row(
+        folder=copy_of(row["recipe"]),
+        config=row["config"],
+        options=shlex.split(row["options"]),
+        stages=(int(first), int(last or first)),
+        limit=float(row["limit_s"]) * float(os.environ.get("EVC2_LIMIT_SCALE", "1")),
+    )
+    run.run()
+    for pattern in row["files"].split():
+        found = list(run.folder.glob(pattern))
+        assert found, f"{pattern} is missing"
+        assert all(path.stat().st_size > 0 for path in found if path.is_file()), f"{pattern} is empty"
+    monkeypatch.chdir(run.folder)  # tables name files from there
+    for name in row["check"].split():
+        checks.CHECKS[name](run)
