@@ -157,7 +157,7 @@ def paired_difference(
 
 
 def verdict(difference: Interval, better: str | None) -> str:
-    """The word "better" or "worse" where the interval excludes zero and there are enough trials, else an empty string."""
+    """Say "better" or "worse" where the interval excludes zero and there are enough trials, else an empty string."""
     if better is None or not difference.enough or not difference.excludes_zero:
         return ""
     return "better" if (difference.mean < 0) == (better == "lower") else "worse"

@@ -13,7 +13,7 @@ def clean(monkeypatch):
 
 def test_all_and_in_the_order_asked_for():
     names = [metric.name for metric in get_metric()]
-    assert names == ["mcd", "mcd_nodtw", "lf0_rmse", "lf0_corr", "vuv", "ddur", "distance_to_source"]
+    assert names == ["mcd", "mcd_nodtw", "gv", "mcd_gv", "lf0_rmse", "lf0_corr", "vuv", "ddur", "distance_to_source"]
     assert [metric.name for metric in get_metric(["vuv", "mcd"])] == ["vuv", "mcd"]
 
 
