@@ -59,6 +59,16 @@ find_python() {
 Install one (apt-get install python3.12 python3.12-venv; or uv, conda, pyenv) or name it with --python PATH."
 }
 
+# pip tries five times; one look tells first whether there is a point in that.
+reach_cpu_index() {
+    "${venv}/bin/python" - "${cpu_index}/torch/" <<'PY' || die "--torch cpu: ${cpu_index} cannot be reached from here; use --torch pypi"
+import sys, urllib.request
+try:
+    urllib.request.urlopen(sys.argv[1], timeout=20).close()
+except (OSError, ValueError) as error:
+    sys.exit(f"setup: {sys.argv[1]}: {error}")
+PY
+}
 hash_of() { cat "$@" | "${venv}/bin/python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest()[:16])'; }
 recorded() { sed -n "s/^$1=//p" "${stamp}" 2>/dev/null || true; }
 venv_works() {
@@ -91,6 +101,11 @@ fi
 
 installed_torch=$(recorded torch)
 [ "${torch}" != keep ] || torch=${installed_torch:-pypi}
+if [ -n "${installed_torch}" ] && [ "${installed_torch}" != "${torch}" ]; then
+    say "tools/venv has torch from ${installed_torch}: making it anew with that from ${torch}"
+    [ "${torch}" = pypi ] || reach_cpu_index
+    rm -rf "${venv}"
+fi
 extras=$(printf '%s\n' "$(recorded extras)" "${extras}" | tr ', ' '\n' | sed '/^$/d' | sort -u | paste -sd, -)
 if [ -e "${stamp}" ]; then
     hash=$(hash_of "${root}/setup.py" "$([ "${constraints}" = none ] && echo /dev/null || echo "${constraints}")")
@@ -109,6 +124,7 @@ if [ ! -e "${venv}" ]; then
 else
     python=$(recorded python)
 fi
+[ "${torch}" = pypi ] || reach_cpu_index
 rm -f "${stamp}"
 
 pip() {
@@ -126,17 +142,7 @@ failed() {
 
 pip install --quiet "setuptools<82" wheel || failed "the package index cannot be reached or lacks setuptools"
 if [ "${torch}" = cpu ]; then
-    # pip tries five times; one look tells first whether there is a point in that.
-    "${venv}/bin/python" - "${cpu_index}/torch/" <<'PY' || die "--torch cpu: ${cpu_index} cannot be reached from here; use --torch pypi"
-import sys, urllib.request
-try:
-    urllib.request.urlopen(sys.argv[1], timeout=20).close()
-except (OSError, ValueError) as error:
-    sys.exit(f"setup: {sys.argv[1]}: {error}")
-PY
     pip install torch torchaudio --index-url "${cpu_index}" || failed "torch could not be installed from ${cpu_index}"
-elif [ "${installed_torch}" = cpu ]; then
-    pip install --force-reinstall --no-deps torch torchaudio || failed "torch could not be installed"
 fi
 # Everything at once, so that pip sees all requirements together.
 say "installing torch, torchaudio, espnet and what setup.py lists${extras:+ with extras ${extras}}; this takes minutes"

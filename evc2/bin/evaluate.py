@@ -26,9 +26,13 @@ def get_parser() -> ArgumentParser:
         help="wav.scp by trial id, a folder of <trial id>.wav, @source or @reference; repeatable, a row each",
     )
     parser.add_argument("--out", required=True, help="folder for the results")
-    parser.add_argument("--compare", metavar="A,B", help="compare each system with these; zero_effort,f0 where present")
+    parser.add_argument(
+        "--compare",
+        metavar="A,B",
+        help="compare each system with these; without: zero_effort, f0, f0_power_mcep where present",
+    )
     parser.add_argument("--metrics", metavar="A,B", help="metrics in the order of the columns; all if not given")
-    parser.add_argument("--compare_by", default="mcd", help="metric of the paired comparisons in RESULTS.md")
+    parser.add_argument("--compare_by", default="mcd,mcd_gv", help="metrics of the paired comparisons in RESULTS.md")
     parser.add_argument("--f0_method", default="dio", choices=("dio", "harvest"), help="harvest takes 70 times as long")
     parser.add_argument("--nj", type=int, default=1, help="processes")
     parser.add_argument("--facts", metavar="FILE", help="JSON with steps, minutes and hardware of the training")

@@ -33,7 +33,7 @@ class Options:
     out: str
     compare: Sequence[str] | None = None
     metrics: Sequence[str] | None = None
-    compare_by: str = "mcd"
+    compare_by: str = "mcd,mcd_gv"
     f0_method: str = "dio"
     nj: int = 1
     facts: str | None = None
@@ -60,7 +60,7 @@ def evaluate(options: Options) -> int:
     systems = parse_systems(options.systems)
     others = choose_compared(list(systems), options.compare)
     metrics, skipped = _usable(get_metric(options.metrics))
-    compare_by = _comparison_metric(options, metrics)
+    compare_by = _comparison_metrics(options, metrics)
     facts = info.read_facts(options.facts) if options.facts else {}
     trials = read_trials(options.trials)
     jobs = make_jobs(trials, DataDir(options.data_dir), systems)
@@ -100,17 +100,18 @@ def _usable(metrics: Sequence[Metric]) -> tuple[list[Metric], dict[str, str]]:
     return usable, skipped
 
 
-def _comparison_metric(options: Options, metrics: Sequence[Metric]) -> Metric | None:
-    for metric in metrics:
-        if metric.name == options.compare_by:
-            return metric
-    if options.compare is None and options.compare_by == "mcd":
-        return None  # nobody asked for comparisons, and the metric of the default ones is not computed
-    names = [metric.name for metric in metrics]
-    raise UserError(
-        f"--compare_by: '{options.compare_by}' is not computed{nearest(options.compare_by, names)}; "
-        f"choose one of {', '.join(names)}, or add it to --metrics"
-    )
+def _comparison_metrics(options: Options, metrics: Sequence[Metric]) -> list[Metric]:
+    known = {metric.name: metric for metric in metrics}
+    asked = [name.strip() for name in options.compare_by.split(",") if name.strip()]
+    if options.compare is None and options.compare_by == Options.compare_by:
+        asked = [name for name in asked if name in known]  # nobody asked: those of the default that are computed
+    for name in asked:
+        if name not in known:
+            raise UserError(
+                f"--compare_by: '{name}' is not computed{nearest(name, known)}; "
+                f"choose among {', '.join(known)}, or add it to --metrics"
+            )
+    return [known[name] for name in asked]
 
 
 def _progress(jobs: Iterable, total: int) -> Iterator:

@@ -114,9 +114,9 @@ def direction_name(source_emotion: str | None, emotion: str) -> str:
 
 
 def choose_compared(systems: Sequence[str], names: Sequence[str] | None) -> list[str]:
-    """The systems to compare with: the named ones, which must exist; by default zero_effort and f0 where present."""
+    """The systems to compare with: the named ones, which must exist; by default three of the anchors, where present."""
     if names is None:
-        return [name for name in ("zero_effort", "f0") if name in systems]
+        return [name for name in ("zero_effort", "f0", "f0_power_mcep") if name in systems]
     for name in names:
         if name not in systems:
             raise UserError(

@@ -70,16 +70,18 @@ def comparison_block(comparisons: Sequence[Comparison], metric: Metric) -> str:
     return markdown_table(head, rows, left=2)
 
 
-def blocks(summary: Summary, others: Sequence[str], compare_by: Metric | None) -> str:
+def blocks(summary: Summary, others: Sequence[str], compare_by: Sequence[Metric]) -> str:
     """All tables, direction by direction, then of all trials together."""
     parts = []
     pairs = summary.compared(others)
     for direction in summary.directions:
         title = "all directions" if direction == ALL else direction
         parts += [f"## {title} ({summary.n_trials(direction)} trials)", direction_block(summary, direction)]
-        if compare_by is not None and pairs:
-            found = [summary.compare(direction, system, other, compare_by) for system, other in pairs]
-            parts += ["Paired, per utterance:", comparison_block(found, compare_by)]
+        if compare_by and pairs:
+            parts.append("Paired, per utterance:")
+        for metric in compare_by if pairs else ():
+            found = [summary.compare(direction, system, other, metric) for system, other in pairs]
+            parts.append(comparison_block(found, metric))
     return "\n\n".join(parts)
 
 
@@ -87,7 +89,7 @@ def results_markdown(
     summary: Summary,
     header: Mapping[str, str],
     others: Sequence[str],
-    compare_by: Metric | None,
+    compare_by: Sequence[Metric],
     skipped: Mapping[str, str] | None = None,
 ) -> str:
     """The whole of RESULTS.md.
@@ -96,7 +98,7 @@ def results_markdown(
         summary: the scores.
         header: what -> text: data, commit, hardware, date, command, training.
         others: systems to compare with.
-        compare_by: the metric of the paired comparisons, None for none.
+        compare_by: the metrics of the paired comparisons.
         skipped: metric -> why it could not be used here.
     """
     facts = "\n".join(f"- {name}: {text}" for name, text in header.items())

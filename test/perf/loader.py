@@ -10,7 +10,7 @@ from pathlib import Path
 from evc2.feats.stats import Stats
 from evc2.fileio.ark import ScpReader
 from evc2.fileio.datadir import DataDir
-from evc2.train.collate_fn import Cropper, CropPairDataset, Normalizer, build_collate
+from evc2.train.collate_fn import CropPairDataset, Cropper, Normalizer, build_collate
 from evc2.train.iterators import EVCIterFactory, pair_plan
 
 

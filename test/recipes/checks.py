@@ -46,7 +46,7 @@ class Row:
 
     def dump(self, name: str) -> Path:
         """A folder below dump/, such as "test" for dump/<contract>/<split>_test."""
-        return next(path for path in self.folder.glob(f"dump/*/*_{name}") if path.is_dir())
+        return next(p for p in self.folder.glob(f"dump/*/*_{name}") if p.is_dir() and "_anchors_" not in p.name)
 
     def run(self, *more: str) -> str:
         """Call run.sh with the row's options and `more`; return what it printed. A failure is an AssertionError."""
