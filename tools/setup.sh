@@ -89,6 +89,7 @@ if command -v flock > /dev/null; then
     flock -n 9 || { say "another set-up is running; waiting for it"; flock 9; }
 fi
 
+installed_torch=$(recorded torch) installed_extras=$(recorded extras)  # also when it must be made anew
 if [ -e "${venv}" ] && { ! venv_works || { [ -e "${stamp}" ] && [ "$(recorded root)" != "${root}" ]; }; }; then
     say "tools/venv is unfinished, broken or was moved: making it anew"
     rm -rf "${venv}"
@@ -99,14 +100,13 @@ if [ -n "${python}" ] && [ -e "${stamp}" ] && [ "$(recorded python)" != "${pytho
     rm -rf "${venv}"
 fi
 
-installed_torch=$(recorded torch)
 [ "${torch}" != keep ] || torch=${installed_torch:-pypi}
 if [ -n "${installed_torch}" ] && [ "${installed_torch}" != "${torch}" ]; then
     say "tools/venv has torch from ${installed_torch}: making it anew with that from ${torch}"
     [ "${torch}" = pypi ] || reach_cpu_index
     rm -rf "${venv}"
 fi
-extras=$(printf '%s\n' "$(recorded extras)" "${extras}" | tr ', ' '\n' | sed '/^$/d' | sort -u | paste -sd, -)
+extras=$(printf '%s\n' "${installed_extras}" "${extras}" | tr ', ' '\n' | sed '/^$/d' | sort -u | paste -sd, -)
 if [ -e "${stamp}" ]; then
     hash=$(hash_of "${root}/setup.py" "$([ "${constraints}" = none ] && echo /dev/null || echo "${constraints}")")
     if [ "$(recorded hash)" = "${hash}" ] && [ "${installed_torch}" = "${torch}" ] && [ "$(recorded extras)" = "${extras}" ] \
@@ -123,6 +123,7 @@ if [ ! -e "${venv}" ]; then
     "${python}" -m venv "${venv}" || { rm -rf "${venv}"; die "${python} -m venv failed (its message is above)"; }
 else
     python=$(recorded python)
+    python=${python:-${venv}/bin/python}
 fi
 [ "${torch}" = pypi ] || reach_cpu_index
 rm -f "${stamp}"

@@ -33,20 +33,17 @@ def finish_epoch(session: "Session", trials: Any, writers: tuple[Any, ...] | Non
     with session.averaged():
         checkpoint.save_model(session.model.state_dict(), out / f"{epoch}epoch.pth")
     checkpoint.link(out / "latest.pth", f"{epoch}epoch.pth")
-    counts = options.keep_nbest_models
-    counts = [counts] if isinstance(counts, int) else list(counts or [1])
     kept = {epoch}
     for phase, name, mode in options.best_model_criterion:
         if not reporter.has(phase, name):
             continue
         ranking = rank(reporter, phase, name, mode)
-        kept |= set(ranking[: max(counts)])
+        kept |= set(ranking[: max(counts_of(options))])
         if ranking[0] == epoch:
             checkpoint.link(out / f"{phase}.{name}.best.pth", f"{epoch}epoch.pth")
             logging.info("best %s.%s so far: %.4f", phase, name, reporter.get_value(phase, name))
-        interval = options.nbest_averaging_interval
-        if epoch == options.max_epoch or (interval and epoch % interval == 0):
-            write_averages(out, f"{phase}.{name}", ranking, counts)
+    if options.nbest_averaging_interval and epoch % options.nbest_averaging_interval == 0:
+        write_averages(session)
     for path in out.glob("*epoch.pth"):
         number = path.name.removesuffix("epoch.pth")
         if number.isdigit() and int(number) not in kept:
@@ -60,12 +57,23 @@ def rank(reporter: Any, phase: str, name: str, mode: str) -> list[int]:
     return sorted(values, key=lambda e: (sign * values[e], e))
 
 
-def write_averages(out: Path, prefix: str, ranking: list[int], counts: list[int]) -> None:
-    """Write the mean of the n best models, for every n asked for that there are enough models of."""
-    for n in counts:
-        paths = [out / f"{e}epoch.pth" for e in ranking[:n] if (out / f"{e}epoch.pth").exists()]
-        if n > 1 and len(paths) == n:
-            checkpoint.save_model(checkpoint.average(paths), out / f"{prefix}.ave_{n}best.pth")
+def counts_of(options: Any) -> list[int]:
+    """How many models --keep_nbest_models keeps and averages, a number or a list."""
+    counts = options.keep_nbest_models
+    return [counts] if isinstance(counts, int) else list(counts or [1])
+
+
+def write_averages(session: "Session") -> None:
+    """Write the mean of the n best models by every criterion, for every n asked for that there are enough models of."""
+    out = Path(session.options.output_dir)
+    for phase, name, mode in session.options.best_model_criterion:
+        if not session.reporter.has(phase, name):
+            continue
+        ranking = rank(session.reporter, phase, name, mode)
+        for n in counts_of(session.options):
+            paths = [out / f"{e}epoch.pth" for e in ranking[:n] if (out / f"{e}epoch.pth").exists()]
+            if n > 1 and len(paths) == n:
+                checkpoint.save_model(checkpoint.average(paths), out / f"{phase}.{name}.ave_{n}best.pth")
 
 
 def write_summary(session: "Session") -> None:

@@ -24,7 +24,7 @@ from evc2.train.abs_model import AbsEVCModel
 from evc2.train.iterators import EVCIterFactory
 from evc2.train.monitor import StatsBuffer, average_over_processes, restore_reporter
 from evc2.train.options import EVCTrainerOptions, add_trainer_arguments
-from evc2.train.results import finish_epoch, write_summary
+from evc2.train.results import finish_epoch, write_averages, write_summary
 from evc2.train.session import Session
 
 
@@ -69,6 +69,7 @@ class EVCTrainer(Trainer):
                     if session.reporter.check_early_stopping(options.patience, *best):
                         break
         if session.main:
+            write_averages(session)
             write_summary(session)
         for writer in writers or ():
             writer.close()
