@@ -16,7 +16,7 @@ constraints=tools/constraints.txt   # Versions to install (none: the newest that
 cpu_index=https://download.pytorch.org/whl/cpu
 venv=${tools}/venv
 stamp=${venv}/evc2_setup        # written last: what is installed
-unfinished=${venv}/evc2_unfinished  # there while pip works: if it is found, pip was killed
+unfinished=${venv}/evc2_unfinished  # there while venv or pip work: if it is found, they were killed
 
 say() { echo "setup: $*"; }
 die() {
@@ -71,8 +71,20 @@ PY
 }
 hash_of() { cat "$@" | "${venv}/bin/python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest()[:16])'; }
 recorded() { sed -n "s/^$1=//p" "${stamp}" 2>/dev/null || true; }
-venv_works() {
-    [ -x "${venv}/bin/python" ] && [ ! -e "${unfinished}" ] && timeout 60 "${venv}/bin/python" -c 'import pip' 2>/dev/null
+# Whether the interpreter there is a venv's own: what is left of a venv, without pyvenv.cfg, runs as the Python it was
+# made from, and pip would install into that.
+is_venv() {
+    [ -x "${venv}/bin/python" ] && timeout 60 "${venv}/bin/python" -c 'import os, pip, sys
+sys.exit(not (os.path.samefile(sys.prefix, sys.argv[1]) and sys.prefix != sys.base_prefix))' "${venv}" 2> /dev/null
+}
+venv_works() { [ ! -e "${unfinished}" ] && is_venv; }
+# Moved aside first, so that no half of it stays under its name if this is cut off.
+remove_venv() {
+    local old
+    [ -e "${venv}" ] || return 0
+    old=$(mktemp -d "${tools}/.venv_old.XXXXXX")
+    mv "${venv}" "${old}/"
+    rm -rf "${tools}"/.venv_old.*
 }
 
 [ "${constraints}" = none ] || [ -r "${constraints}" ] || constraints=${root}/${constraints}
@@ -92,19 +104,19 @@ fi
 installed_torch=$(recorded torch) installed_extras=$(recorded extras)  # also when it must be made anew
 if [ -e "${venv}" ] && { ! venv_works || { [ -e "${stamp}" ] && [ "$(recorded root)" != "${root}" ]; }; }; then
     say "tools/venv is unfinished, broken or was moved: making it anew"
-    rm -rf "${venv}"
+    remove_venv
 fi
 [ -z "${python}" ] || find_python
 if [ -n "${python}" ] && [ -e "${stamp}" ] && [ "$(recorded python)" != "${python}" ]; then
     say "tools/venv was made with $(recorded python): making it anew with ${python}"
-    rm -rf "${venv}"
+    remove_venv
 fi
 
 [ "${torch}" != keep ] || torch=${installed_torch:-pypi}
 if [ -n "${installed_torch}" ] && [ "${installed_torch}" != "${torch}" ]; then
     say "tools/venv has torch from ${installed_torch}: making it anew with that from ${torch}"
-    [ "${torch}" = pypi ] || reach_cpu_index
-    rm -rf "${venv}"
+    [ "${torch}" = pypi ] || [ ! -e "${venv}" ] || reach_cpu_index
+    remove_venv
 fi
 extras=$(printf '%s\n' "${installed_extras}" "${extras}" | tr ', ' '\n' | sed '/^$/d' | sort -u | paste -sd, -)
 if [ -e "${stamp}" ]; then
@@ -120,7 +132,10 @@ fi
 if [ ! -e "${venv}" ]; then
     [ -n "${python}" ] || find_python
     say "making tools/venv with ${python} ($("${python}" --version 2>&1))"
-    "${python}" -m venv "${venv}" || { rm -rf "${venv}"; die "${python} -m venv failed (its message is above)"; }
+    mkdir "${venv}"
+    : > "${unfinished}"
+    "${python}" -m venv "${venv}" || { [ ! -e "${venv}" ] || remove_venv; die "${python} -m venv failed (its message is above)"; }
+    rm -f "${unfinished}"
 else
     python=$(recorded python)
     python=${python:-${venv}/bin/python}
@@ -132,8 +147,9 @@ pip() {
     local pins=()
     [ "${constraints}" = none ] || pins=(--constraint "${constraints}")
     say "pip $*"
+    is_venv || die "tools/venv is damaged; run tools/setup.sh again"
     : > "${unfinished}"
-    "${venv}/bin/python" -m pip --disable-pip-version-check "$@" "${pins[@]}" < /dev/null && rm -f "${unfinished}"
+    "${venv}/bin/python" -m pip --require-virtualenv --disable-pip-version-check "$@" "${pins[@]}" < /dev/null && rm -f "${unfinished}"
 }
 # A failure that pip reports leaves what was there before; only a killed pip leaves `unfinished` behind.
 failed() {

@@ -83,9 +83,7 @@ class TrialSet:
         step = max(len(fits) / max(limit, 1), 1.0)  # spread over directions and speakers, which follow one another
         self.trials = [fits[int(i * step)] for i in range(min(limit, len(fits)))]
         if not self.trials:
-            logging.warning(
-                "%s: no trial with a reference for this model: no conversion metric", trials
-            )
+            logging.warning("%s: no trial with a reference for this model: no conversion metric", trials)
 
     def features(self, utt: str) -> dict[str, Any]:
         feats = {name: reader[utt] for name, reader in self.readers.items()}

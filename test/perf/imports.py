@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
     "torch": ["-c", "import torch"],
     "evc2 --help": ["-m", "evc2.bin.evc2", "--help"],
-    "extract_feats": ["-c", "import evc2.bin.extract_feats, evc2.feats.extract, evc2.fileio.ark"],
+    "extract_feats": ["-c", "import evc2.bin.extract_feats, evc2.feats.extract, kaldiio, pyworld, soundfile, soxr"],
     "convert": ["-c", "import evc2.bin.convert; from evc2.convert import EVC; import evc2.systems.cyclegan"],
-    "evaluate": ["-c", "import evc2.bin.evaluate, evc2.evaluate.evaluate"],
+    "evaluate": ["-c", "import evc2.bin.evaluate, evc2.evaluate.evaluate, pyworld, soundfile, soxr"],
 }
 
 
@@ -26,7 +26,7 @@ def seconds(words: list[str]) -> float:
     """Wall time of one interpreter from start to end."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     start = time.perf_counter()
-    subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL, env=environment)
+    subprocess.run([sys.executable, "-W", "ignore", *words], check=True, stdout=subprocess.DEVNULL, env=environment)
     return time.perf_counter() - start
 
 
