@@ -11,4 +11,5 @@ set -euo pipefail
     --intensity "" \
     --feats_conf conf/feats_world.yaml \
     --train_configs "conf/train_cyclegan.yaml" \
+    --inference_model latest.pth \
     "$@"
