@@ -18,7 +18,7 @@ from evc2.feats.contract import FeatureContract
 from evc2.feats.stats import Stats
 from evc2.fileio.atomic import atomic_path
 from evc2.systems import SYSTEMS, build, check_keys, get_class, nearest
-from evc2.tasks.data import build_factory
+from evc2.tasks.data import build_factory, conf_value
 from evc2.train.abs_model import AbsEVCModel
 from evc2.train.collate_fn import build_collate
 from evc2.train.options import resolve_amp
@@ -35,6 +35,12 @@ def as_number(value: Any) -> Any:
         return float(value) if isinstance(value, str) else value
     except ValueError:
         return value
+
+
+def choose_domains(domains: Sequence[str], directions: str) -> list[str]:
+    """The configured domains, or the two emotions of ``source:target,...`` where these are others."""
+    named = list(dict.fromkeys(e.strip() for pair in directions.split(",") for e in pair.split(":") if e.strip()))
+    return named if len(named) == 2 and set(named) != set(domains) else list(domains)
 
 
 class SystemChoices(ClassChoices):
@@ -84,6 +90,12 @@ class EVCTask(AbsTask):
         group.add_argument("--valid_trials", type=str_or_none, default=None, help="Trials to convert in validation")
         group.add_argument("--num_valid_trials", type=int, default=20, help="How many of them")
         group.add_argument("--crop_frames", type=int, default=128, help="Frames of a training crop")
+        group.add_argument(
+            "--directions",
+            type=str_or_none,
+            default=None,
+            help="Conversions of the trials; two emotions become the domains",
+        )
         group.add_argument("--domain_by", default="emotion", choices=["emotion", "speaker", "speaker_emotion"])
         for choices in cls.class_choices_list:
             choices.add_arguments(group)
@@ -120,6 +132,8 @@ class EVCTask(AbsTask):
                     raise UserError(f"{name}: {args.system} has no turn {turn!r}; turns: {known}")
         if args.ngpu > 1:
             args.multiprocessing_distributed = True  # one process a GPU; DataParallel is not supported
+        if args.directions and args.domain_by == "emotion" and "domains" in inspect.signature(system).parameters:
+            args.system_conf["domains"] = choose_domains(conf_value(args, "domains"), args.directions)
         args.turn_options = {t: {k: c[k] for k in TURN_KEYS[1:] if k in c} for t, c in args.optims.items()}
         for option in ("feats_contract", "stats", "train_dir", "valid_dir"):
             if not getattr(args, option):

@@ -75,11 +75,14 @@ class TrialSet:
         self.spk, self.emo = data.table("utt2spk"), data.table("utt2emo")
         self.readers = {name: ScpReader(f"{data_dir}/{name}.scp") for name in names}
         known = set(data.utts)
-        fits = [
-            t
-            for t in read_trials(trials)
-            if t.reference and {t.source, t.reference} <= known and {t.emotion, self.emo[t.source]} <= emotions
-        ]
+        usable = [t for t in read_trials(trials) if t.reference and {t.source, t.reference} <= known]
+        fits = [t for t in usable if {t.emotion, self.emo[t.source]} <= emotions]
+        if usable and not fits:
+            found = sorted({f"{self.emo[t.source]} to {t.emotion}" for t in usable})
+            raise UserError(
+                f"{trials} holds conversions of {', '.join(found)}, but the model is between "
+                f"{', '.join(sorted(emotions))}; set --system_conf domains=[A,B] to match --directions (or the reverse)"
+            )
         step = max(len(fits) / max(limit, 1), 1.0)  # spread over directions and speakers, which follow one another
         self.trials = [fits[int(i * step)] for i in range(min(limit, len(fits)))]
         if not self.trials:

@@ -13,6 +13,7 @@ from evc2.bin.evc_train import main
 from evc2.bin.show_model import main as show_model
 from evc2.errors import UserError
 from evc2.systems import build
+from evc2.tasks.evc import choose_domains
 from evc2.train.schedulers import ConstantThenLinear
 
 
@@ -133,6 +134,22 @@ def test_other_contract_is_refused(corpus, command, tmp_path):
 def test_loss_that_is_not_finite_stops_with_the_last_checkpoint_kept(command, tmp_path):
     with pytest.raises(UserError, match="not finite"):
         main(command(tmp_path, "--optims", "generator={optim: sgd, lr: 1e30}"))
+
+
+def test_domains_follow_the_directions():
+    assert choose_domains(["neutral", "angry"], "neutral:happy,happy:neutral") == ["neutral", "happy"]
+    assert choose_domains(["angry", "neutral"], "neutral:angry") == ["angry", "neutral"]  # A and B stay what they are
+    assert choose_domains(["neutral", "angry"], "neutral:happy,neutral:sad") == ["neutral", "angry"]
+
+
+def test_trials_of_other_emotions_are_refused_before_training(corpus, command, tmp_path):
+    folder = tmp_path / "dev"
+    shutil.copytree(corpus / "dev", folder)
+    trials = (folder / "trials").read_text()
+    (folder / "trials").write_text(trials.replace(" angry ", " happy "))
+    cmd = command(tmp_path / "exp", "--valid_dir", str(folder), "--valid_trials", str(folder / "trials"))
+    with pytest.raises(UserError, match="conversions of neutral to happy"):
+        main(cmd)
 
 
 def test_show_model(tmp_path, capsys):

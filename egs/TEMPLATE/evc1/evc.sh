@@ -18,8 +18,8 @@ dumpdir=dump            # Folder for audio and features as models read them.
 evc_tag=                # Name of the experiment (empty: from training configuration, its arguments and the split).
 evc_exp=                # Folder of the experiment (empty: expdir/evc_tag).
 # How many
-nj=$(nproc)             # Jobs for audio, features and evaluation.
-inference_nj=$(nproc)   # Jobs for conversion.
+nj=$(env -u OMP_NUM_THREADS nproc)             # Jobs for audio, features and evaluation.
+inference_nj=$(env -u OMP_NUM_THREADS nproc)   # Jobs for conversion.
 ngpu=auto               # GPUs for training on each node: a number, or auto (1 if this machine has one, else 0).
 num_nodes=1             # Nodes for training; more than one needs cmd_backend=slurm.
 master_port=            # Port where several nodes meet (empty: from the experiment's folder).
@@ -172,9 +172,10 @@ if begins 5 "training in ${evc_exp}" "${skip_train}"; then
         [ ! -s "${dump}_dev/trials" ] || trials=(--valid_trials "${dump}_dev/trials")
         options=(${init:+--init_param "${init}"} "${extra[@]}")
         train=("${python}" -m evc2.bin.evc_train --config "${config}" --output_dir "${out}" --feats_contract "${feats_conf}"
-            --stats "${stats}" --train_dir "${dump}_train" --valid_dir "${dump}_dev" "${trials[@]}" "${options[@]}")
+            --stats "${stats}" --train_dir "${dump}_train" --valid_dir "${dump}_dev" "${trials[@]}"
+            --directions "${directions}" "${options[@]}")
         if todo "${out}/.stage5" --inputs "${config}" "${stats}" ${init:+"${init}"} "${dump}_dev/trials" \
-            --scp "${dump}_train/feats.scp" "${dump}_dev/feats.scp" --options="${options[*]}"; then
+            --scp "${dump}_train/feats.scp" "${dump}_dev/feats.scp" --options="${directions} ${options[*]}"; then
             "${force}" && resume=false || resume=true
             log "  ${out}: tensorboard --logdir ${out}/tensorboard; log: ${out}/train.log"
             if [ "${ngpu}" -le 1 ] && [ "${num_nodes}" -eq 1 ]; then
@@ -250,7 +251,7 @@ if begins 7 "evaluation" "${skip_eval}"; then
             # shellcheck disable=SC2086
             job ${train_cmd} --num_threads "${nj}" "${out}/log/evaluate.log" \
                 "${python}" -m evc2.bin.evaluate --trials "${data}/trials" --data_dir "${data}" "${systems[@]}" \
-                --system "${last}=${out}/wav.scp" --out "${out}" --nj "${nj}" "${options[@]}" || status=$?
+                --system "${last}${inference_tag:+_${inference_tag}}=${out}/wav.scp" --out "${out}" --nj "${nj}" "${options[@]}" || status=$?
             # Status 3: there is a table, but some trials have no score.
             [ "${status}" -eq 0 ] || [ "${status}" -eq 3 ] || exit "${status}"
             [ "${status}" -eq 0 ] || log "  some trials could not be scored; see ${out}/log/evaluate.log"
