@@ -24,7 +24,7 @@ if "${setup}"; then
     export PATH="${tools}/venv/bin:${PATH}"
 fi
 # Two threads at most: more only disturb each other on small machines, and results do not depend on the machine.
-export PYTHONUTF8=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} MPLBACKEND=Agg
+export PYTHONUTF8=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive} MPLBACKEND=Agg
 
 failed=0
 step() {

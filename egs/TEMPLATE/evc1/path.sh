@@ -12,4 +12,5 @@ export PYTHONPATH="${_main_root}${PYTHONPATH:+:${PYTHONPATH}}"
 export LC_ALL=C             # Kaldi's order of sorting
 export PYTHONUTF8=1         # ... but text is UTF-8
 export OMP_NUM_THREADS=1    # a job a core, a thread a job; stage 5 sets its own
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive} # idle threads sleep: spinning ones slow a shared machine manyfold
 unset _main_root
