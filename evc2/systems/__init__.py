@@ -1,12 +1,11 @@
 """The systems by name, imported when they are asked for."""
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from evc2.errors import UserError
+from evc2.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from evc2.train.abs_model import AbsEVCModel
@@ -14,12 +13,6 @@ if TYPE_CHECKING:
 SYSTEMS = {
     "cyclegan": "evc2.systems.cyclegan:CycleGAN",
 }
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """A hint such as " (did you mean lr?)", empty when nothing is close."""
-    close = difflib.get_close_matches(name, known, 1, 0.5)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def get_class(name: str) -> type["AbsEVCModel"]:

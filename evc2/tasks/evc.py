@@ -13,11 +13,11 @@ from espnet2.utils import config_argparse
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
-from evc2.errors import UserError
+from evc2.errors import UserError, nearest
 from evc2.feats.contract import FeatureContract
 from evc2.feats.stats import Stats
 from evc2.fileio.atomic import atomic_path
-from evc2.systems import SYSTEMS, build, check_keys, get_class, nearest
+from evc2.systems import SYSTEMS, build, check_keys, get_class
 from evc2.tasks.data import build_factory, conf_value
 from evc2.train.abs_model import AbsEVCModel
 from evc2.train.collate_fn import build_collate
