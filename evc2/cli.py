@@ -233,3 +233,18 @@ def run(main: Callable[[], None], name: str | None = None) -> None:
 def _fail(name: str, message: str) -> NoReturn:
     print(f"{name}: error: {message}", file=sys.stderr)
     sys.exit(1)
+
+
+def add_job_options(parser: argparse.ArgumentParser) -> None:
+    """Add --job, --njobs and --merge, by which a command's work is split into jobs and joined again."""
+    parser.add_argument("--job", type=int, help="do only this part (1 to --njobs), without joining")
+    parser.add_argument("--njobs", type=int, default=1, help="number of parts")
+    parser.add_argument("--merge", type=parse_bool, default=False, help="only join the parts, after all jobs")
+
+
+def check_job_options(args: argparse.Namespace) -> None:
+    """UserError for options of add_job_options that do not go together."""
+    if args.merge and args.job is not None:
+        raise UserError("--merge true comes after all jobs: leave out --job")
+    if args.job is None and not args.merge and args.njobs != 1:
+        raise UserError(f"--njobs {args.njobs} needs --job (1 to {args.njobs}) or --merge true")

@@ -3,8 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from evc2.cli import ArgumentParser, parse_bool, run, setup_logging
-from evc2.errors import UserError
+from evc2.cli import ArgumentParser, add_job_options, check_job_options, run, setup_logging
 
 EPILOG = """Without --job everything is done here. In parallel: --job 1 .. --job N with --njobs N, then once --njobs N
 --merge true, which checks that all is there and writes feats.scp, f0.scp, power.scp and utt2num_frames."""
@@ -19,9 +18,7 @@ def get_parser() -> ArgumentParser:
     parser.add_argument(
         "--spk2f0range", help="file of `speaker floor ceil` in Hz; without it --data_dir's own spk2f0range, if any"
     )
-    parser.add_argument("--job", type=int, help="do only this part (1 to --njobs), without joining")
-    parser.add_argument("--njobs", type=int, default=1, help="number of parts")
-    parser.add_argument("--merge", type=parse_bool, default=False, help="only join the parts, after all jobs")
+    add_job_options(parser)
     return parser
 
 
@@ -29,10 +26,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     """Do one part, join the parts, or both."""
     args = get_parser().parse_args(cmd)
     setup_logging()
-    if args.merge and args.job is not None:
-        raise UserError("--merge true comes after all jobs: leave out --job")
-    if args.job is None and not args.merge and args.njobs != 1:
-        raise UserError(f"--njobs {args.njobs} needs --job (1 to {args.njobs}) or --merge true")
+    check_job_options(args)
     # One job, one thread: parallel work is the jobs' number. Read by numpy's BLAS when it is imported, so before it.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from evc2.cli import ArgumentParser, parse_bool, run, setup_logging
-from evc2.errors import UserError
+from evc2.cli import ArgumentParser, add_job_options, check_job_options, parse_bool, run, setup_logging
 
 EPILOG = """Without --job everything is done here. In parallel: --job 1 .. --job N with --njobs N, then once --njobs N
 --merge true. OUT is a data directory afterwards; OUT/skipped lists what was left out and why."""
@@ -20,9 +19,7 @@ def get_parser() -> ArgumentParser:
     parser.add_argument("--min_seconds", type=float, default=0.1, help="shorter utterances are bad")
     parser.add_argument("--max_seconds", type=float, help="longer utterances are left out; no limit without it")
     parser.add_argument("--max_bad", type=float, default=0.05, help="more bad utterances than this share are an error")
-    parser.add_argument("--job", type=int, help="do only this part (1 to --njobs), without joining")
-    parser.add_argument("--njobs", type=int, default=1, help="number of parts")
-    parser.add_argument("--merge", type=parse_bool, default=False, help="only join the parts, after all jobs")
+    add_job_options(parser)
     return parser
 
 
@@ -30,10 +27,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     """Do one part, join the parts, or both."""
     args = get_parser().parse_args(cmd)
     setup_logging()
-    if args.merge and args.job is not None:
-        raise UserError("--merge true comes after all jobs: leave out --job")
-    if args.job is None and not args.merge and args.njobs != 1:
-        raise UserError(f"--njobs {args.njobs} needs --job (1 to {args.njobs}) or --merge true")
+    check_job_options(args)
 
     from evc2.feats.contract import FeatureContract
     from evc2.feats.dump import format_part, hold_contract, merge_format

@@ -49,21 +49,19 @@ def build_factory(args: argparse.Namespace, options: Any, mode: str) -> EVCIterF
     system = get_class(args.system)
     if not train and args.valid_trials:
         common["trials"] = build_trials(args, folder)
-    if system.collation == "pad":
-        dataset = ESPnetDataset(options.data_path_and_name_and_type, float_dtype=args.train_dtype)
-        plan = single_plan(
-            batches(args, options), options.num_iters_per_epoch, args.seed, train, rank, world, crops=False
-        )
-        return EVCIterFactory(dataset, plan, **common)
+    if system.collation != "crop_pair":
+        crops = system.collation == "crop"
+        iters = options.num_iters_per_epoch
+        plan = single_plan(batches(args, options), iters, args.seed, train, rank, world, crops=crops)
+        if not crops:
+            dataset = ESPnetDataset(options.data_path_and_name_and_type, float_dtype=args.train_dtype)
+            return EVCIterFactory(dataset, plan, **common)
     data = DataDir(folder)
     spk, emo = data.table("utt2spk"), data.table("utt2emo")
     reader = ScpReader(options.data_path_and_name_and_type[0][0])
     normalize = Normalizer(Stats.load(args.stats), conf_value(args, "normalize_by", "speaker_emotion"))
     crop = Cropper(reader, spk, emo, normalize, args.crop_frames)
     if system.collation == "crop":
-        plan = single_plan(
-            batches(args, options), options.num_iters_per_epoch, args.seed, train, rank, world, crops=True
-        )
         return EVCIterFactory(CropDataset(crop), plan, **common)
     domains: dict[str, list[str]] = {name: [] for name in conf_value(args, "domains")}
     for utt in sorted(reader):

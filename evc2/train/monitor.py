@@ -110,11 +110,10 @@ class TrialSet:
             converted = model.convert(source, ConversionTarget(emotion))
             rows = {"source": source, "converted": converted, "reference": reference}
             writer.add_figure(f"{emotion}/features", draw(rows), epoch)
-            if epoch == 1 or model.contract.kind == "world":
-                for name, feats in rows.items():
-                    if name == "converted" or epoch == 1:
-                        wav = preview(feats, source if name == "converted" else feats, model)
-                        writer.add_audio(f"{emotion}/{name}", wav, epoch, model.contract.rate)
+            if model.contract.kind != "world":
+                continue
+            for name in rows if epoch == 1 else ("converted",):  # source and reference stay the same
+                writer.add_audio(f"{emotion}/{name}", preview(rows[name], model), epoch, model.contract.rate)
 
 
 def draw(rows: dict[str, dict[str, Any]]) -> Any:
@@ -134,7 +133,7 @@ def draw(rows: dict[str, dict[str, Any]]) -> Any:
     return figure
 
 
-def preview(feats: dict[str, Any], source: dict[str, Any], model: AbsEVCModel) -> np.ndarray:
+def preview(feats: dict[str, Any], model: AbsEVCModel) -> np.ndarray:
     """Sound of WORLD features alone (no aperiodicity is stored, so it is buzzier than a conversion)."""
     from evc2.feats.world import decode, synthesize
 
