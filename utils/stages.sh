@@ -73,3 +73,13 @@ words() {
 }
 lines() { wc -l < "$1"; }
 least() { echo $(($1 < $2 ? $1 : $2)); }
+
+# in_jobs OPTIONS NJ LIST LOG COMMAND...: a command with --job, --njobs and --merge, in at most NJ jobs, no more than LIST has
+# lines. OPTIONS: ${train_cmd} and the like, with their options.
+in_jobs() {
+    local n
+    n=$(least "$2" "$(lines "$3")")
+    # shellcheck disable=SC2086
+    job $1 JOB=1:"${n}" "$4" "${@:5}" --njobs "${n}" --job JOB
+    "${@:5}" --njobs "${n}" --merge true
+}

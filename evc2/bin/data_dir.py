@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from evc2.cli import ArgumentParser, run, setup_logging
 from evc2.errors import UserError
-from evc2.fileio import datadir
+from evc2.fileio import copies, datadir
 from evc2.fileio.select import of_speakers, read_ids, select
 
 WAYS = ("first", "last", "shortest", "speakers", "per_spk")
@@ -38,6 +38,15 @@ def get_parser() -> ArgumentParser:
     combine = actions.add_parser("combine", config=False, help="join directories")
     combine.add_argument("dst")
     combine.add_argument("srcs", nargs="+", metavar="SRC")
+
+    copy = actions.add_parser("copy", config=False, help="labels of SRC with other utterance ids or other audio")
+    copy.add_argument("--utt_suffix", default="", help="added to every utterance id")
+    copy.add_argument("--wav_scp", metavar="FILE", help="audio by SRC's ids instead of its own")
+    copy.add_argument(
+        "--set", action="append", default=[], metavar="TABLE=VALUE", help="e.g. utt2vocoder=world, for all"
+    )
+    copy.add_argument("src")
+    copy.add_argument("dst")
     return parser
 
 
@@ -83,6 +92,11 @@ def main(cmd: Sequence[str] | None = None) -> None:
         datadir.fix(args.data_dir)
     elif args.action == "subset":
         _subset(args)
+    elif args.action == "copy":
+        values = dict(word.partition("=")[::2] for word in args.set)
+        if any(not name.startswith("utt2") or not value for name, value in values.items()):
+            raise UserError(f"copy: expected --set utt2<name>=<value>, found: {' '.join(args.set)}")
+        copies.copy(args.src, args.dst, args.utt_suffix, args.wav_scp, values)
     else:
         datadir.combine(args.dst, args.srcs)
 

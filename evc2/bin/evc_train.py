@@ -32,16 +32,21 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def main(cmd: Sequence[str] | None = None) -> None:
-    """Parse, lock the output folder (the first process only) and train."""
-    from evc2.tasks.evc import EVCTask
-
-    args = EVCTask.get_parser().parse_args(cmd)
+def train(task: Any, cmd: Sequence[str] | None) -> None:
+    """Parse the options of a task, lock the output folder (the first process only) and train."""
+    args = task.get_parser().parse_args(cmd)
     if args.print_config or args.output_dir is None or (args.dist_rank or 0) > 0:
-        EVCTask.main(args)
+        task.main(args)
         return
     with locked(Path(args.output_dir)):
-        EVCTask.main(args)
+        task.main(args)
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Train a conversion system."""
+    from evc2.tasks.evc import EVCTask
+
+    train(EVCTask, cmd)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def stored(data: DataDir, vocoder: AbsVocoder, contract: FeatureContract) -> Cal
     Raises:
         UserError: no features, or features of another contract than the vocoder's (before the first synthesis).
     """
-    vocoder.contract.require_same(contract, mine="vocoder", theirs=f"features in {data.path}")
+    vocoder.contract.require_same(contract, mine="vocoder", theirs=f"features in {data.path}", keys=vocoder.keys)
     if not data.has("feats.scp"):
         raise UserError(f"{data.path}: expected feats.scp, found none; --copy_synthesis true works on recordings")
     readers = {name: ScpReader(data.path / f"{name}.scp") for name in ("feats", "f0") if data.has(f"{name}.scp")}

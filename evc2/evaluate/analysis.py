@@ -6,13 +6,17 @@ on mel spectrograms is measured by the same ruler, and a table of one system can
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
 from evc2.feats.contract import FeatureContract
 from evc2.feats.distance import ORDER, mel_cepstrum
 from evc2.feats.world import envelope, frame_power
+
+T = TypeVar("T")
 
 BAND = 7000.0
 """Above this (Hz) an envelope is held at its value there. A resampling filter leaves its edge between 7.3 and 8 kHz, so
@@ -71,6 +75,13 @@ class Analysis:
     def __init__(self, wav: np.ndarray, contract: FeatureContract) -> None:
         self.wav = wav
         self.contract = contract
+        self._memo: dict[str, Any] = {}
+
+    def memo(self, key: str, make: Callable[[], T]) -> T:
+        """What ``make()`` returned the first time: for what several metrics read of one wav (a text, an embedding)."""
+        if key not in self._memo:
+            self._memo[key] = make()
+        return self._memo[key]
 
     @cached_property
     def _frames(self) -> dict[str, np.ndarray]:
@@ -101,6 +112,12 @@ class Analysis:
     def speech(self) -> slice:
         """The frames that remain when the silence before and after the speech is trimmed."""
         return slice(*speech_bounds(self.power))
+
+    @property
+    def speech_wav(self) -> np.ndarray:
+        """The samples of the speech, without the silence before and after it."""
+        hop = self.contract.frame_seconds * self.contract.rate
+        return self.wav[round(self.speech.start * hop) : round(self.speech.stop * hop)]
 
     @property
     def n_frames(self) -> int:

@@ -7,20 +7,23 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from types import SimpleNamespace
 
 from evc2.errors import UserError, nearest
 from evc2.evaluate import info
 from evc2.evaluate.jobs import make_jobs, parse_systems
 from evc2.evaluate.registry import Metric, get_metric
-from evc2.evaluate.score import Row, score
-from evc2.evaluate.summary import ALL, Summary, choose_compared
+from evc2.evaluate.report import choose_trials, write_report
+from evc2.evaluate.score import Clip, Job, score
+from evc2.evaluate.scores import as_json, read_rows, write_rows
+from evc2.evaluate.settings import Settings, use
+from evc2.evaluate.summary import Summary, choose_compared
 from evc2.evaluate.table import blocks, results_markdown
 from evc2.fileio.atomic import atomic_path, write_json, write_text
-from evc2.fileio.datadir import DataDir, read_trials
+from evc2.fileio.datadir import DataDir, Trial, read_trials
 
-MISSING = "n/a"
-"""Stands in scores.tsv for a value that does not exist."""
+COMPARE_BY = "mcd,mcd_gv,emo_acc_neural,emo_acc_svm"
+"""Metrics of the paired comparisons in RESULTS.md, as far as they are computed."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Options:
     out: str
     compare: Sequence[str] | None = None
     metrics: Sequence[str] | None = None
-    compare_by: str = "mcd,mcd_gv"
+    skip_metrics: Sequence[str] = ()
+    compare_by: str = COMPARE_BY
     f0_method: str = "dio"
     nj: int = 1
     facts: str | None = None
@@ -41,6 +45,9 @@ class Options:
     seed: int = 0
     draws: int = 2000
     command: str = ""
+    settings: Settings = Settings()
+    report: bool = True
+    report_trials: Sequence[str] | int = 12
 
 
 def evaluate(options: Options) -> int:
@@ -59,17 +66,19 @@ def evaluate(options: Options) -> int:
         )
     systems = parse_systems(options.systems)
     others = choose_compared(list(systems), options.compare)
-    metrics, skipped = _usable(get_metric(options.metrics))
+    use(options.settings)
+    metrics, skipped = _usable(get_metric(options.metrics, options.skip_metrics))
     compare_by = _comparison_metrics(options, metrics)
     facts = info.read_facts(options.facts) if options.facts else {}
     trials = read_trials(options.trials)
-    jobs = make_jobs(trials, DataDir(options.data_dir), systems)
+    clips: dict[str, dict[str, Clip]] = {}
+    jobs = _keep_clips(make_jobs(trials, DataDir(options.data_dir), systems), _trials_to_show(options, trials), clips)
     summary = Summary(list(systems), metrics, options.seed, options.draws)
     out = Path(options.out)
     started = time.monotonic()
     with atomic_path(out / "scores.tsv") as path, path.open("w", encoding="utf-8", newline="\n") as file:
         rows = score(_progress(jobs, len(trials)), metrics, options.nj, options.f0_method)
-        _write_rows(rows, file, summary)
+        write_rows(rows, file, summary)
     header = {
         "data": f"{options.data_name or options.data_dir}, {len(trials)} trials of {options.trials}, "
         f"{sum(trial.reference is not None for trial in trials)} of them with a reference",
@@ -82,8 +91,12 @@ def evaluate(options: Options) -> int:
         header["training"] = ", ".join(f"{name} {text}" for name, text in facts.items())
     if options.f0_method != "dio":
         header["F0"] = options.f0_method
-    write_json(out / "scores.json", _as_json(summary, header, others, facts, skipped))
+    scores = as_json(summary, header, others, facts, skipped)
+    write_json(out / "scores.json", scores)
     write_text(out / "RESULTS.md", results_markdown(summary, header, others, compare_by, skipped))
+    if options.report:
+        rows = read_rows(out / "scores.tsv")
+        write_report(out / "report.html", scores, rows, clips, list(clips), options.f0_method)
     print(blocks(summary, others, compare_by))
     _report(summary, len(trials), time.monotonic() - started, out)
     return len(summary.problems)
@@ -92,8 +105,9 @@ def evaluate(options: Options) -> int:
 def _usable(metrics: Sequence[Metric]) -> tuple[list[Metric], dict[str, str]]:
     """Split off the metrics that lack something here, with one warning each."""
     skipped = {metric.name: why for metric in metrics if (why := metric.missing()) is not None}
-    for name, why in skipped.items():
-        logging.warning("metric %s is left out: %s", name, why)
+    for why in dict.fromkeys(skipped.values()):
+        names = [name for name, reason in skipped.items() if reason == why]
+        logging.warning("%s left out: %s", ", ".join(names), why)
     usable = [metric for metric in metrics if metric.name not in skipped]
     if not usable:
         raise UserError(f"none of the metrics can be used here: {'; '.join(skipped.values())}")
@@ -114,6 +128,32 @@ def _comparison_metrics(options: Options, metrics: Sequence[Metric]) -> list[Met
     return [known[name] for name in asked]
 
 
+def _trials_to_show(options: Options, trials: Sequence[Trial]) -> list[str]:
+    """The trials that get players in the report."""
+    if not options.report:
+        return []
+    if isinstance(options.report_trials, int):
+        emotions = DataDir(options.data_dir)
+        of = emotions.table("utt2emo") if emotions.has("utt2emo") else {}
+        placed = [SimpleNamespace(**vars(trial), source_emotion=of.get(trial.source)) for trial in trials]
+        return choose_trials(placed, options.report_trials, options.seed)
+    known = {trial.id for trial in trials}
+    for name in options.report_trials:
+        if name not in known:
+            raise UserError(f"--report_trials: no trial is called '{name}'{nearest(name, known)}")
+    return list(options.report_trials)
+
+
+def _keep_clips(jobs: Iterable[Job], chosen: Iterable[str], clips: dict[str, dict[str, Clip]]) -> Iterator[Job]:
+    """Pass on the jobs and note where the wavs of the chosen trials are."""
+    wanted = set(chosen)
+    for job in jobs:
+        if job.trial in wanted:
+            found = {"source": job.source, "target": job.reference, **job.converted}
+            clips[job.trial] = {name: clip for name, clip in found.items() if clip is not None}
+        yield job
+
+
 def _progress(jobs: Iterable, total: int) -> Iterator:
     """Pass on the jobs and log now and then how many are under way."""
     last = time.monotonic()
@@ -122,46 +162,6 @@ def _progress(jobs: Iterable, total: int) -> Iterator:
             last = time.monotonic()
             logging.info("trial %d of %d", i, total)
         yield job
-
-
-def _write_rows(rows: Iterable[Row], file: TextIO, summary: Summary) -> None:
-    names = [metric.name for metric in summary.metrics]
-    file.write("\t".join(["trial", "system", "speaker", "source_emotion", "emotion", *names, "problem"]) + "\n")
-    for row in rows:
-        summary.add(row)
-        values = [MISSING if row.values[name] is None else f"{row.values[name]:.6g}" for name in names]
-        place = [row.trial, row.system, row.speaker, row.source_emotion or MISSING, row.emotion]
-        file.write("\t".join([*place, *values, (row.problem or "").replace("\t", " ")]) + "\n")
-
-
-def _as_json(
-    summary: Summary, header: dict[str, str], others: Sequence[str], facts: dict[str, str], skipped: dict[str, str]
-) -> dict:
-    metrics = {
-        m.name: {"unit": m.unit, "better": m.better, "definition": m.doc, "source": m.source, "range": m.range}
-        for m in summary.metrics
-    }
-    cells, comparisons = [], []
-    for direction in summary.directions:
-        for system in summary.systems:
-            for metric in summary.metrics:
-                values = summary.interval(direction, system, metric.name).to_dict()
-                cells.append({"direction": direction, "system": system, "metric": metric.name, **values})
-        for system, other in summary.compared(others):
-            for metric in summary.metrics:
-                comparisons.append(summary.compare(direction, system, other, metric).to_dict())
-    return {
-        "about": header,
-        "training": facts,
-        "systems": summary.systems,
-        "trials": {direction: summary.n_trials(direction) for direction in [*summary.trials, ALL]},
-        "metrics": metrics,
-        "skipped_metrics": skipped,
-        "summaries": cells,
-        "comparisons": comparisons,
-        "problems": [{"system": s, "trial": t, "problem": p} for s, t, p in summary.problems],
-        "notes": [{"system": s, "note": n, "wavs": count} for (s, n), count in summary.notes.items()],
-    }
 
 
 def _report(summary: Summary, n_trials: int, seconds: float, out: Path) -> None:

@@ -25,6 +25,7 @@ class Item:
         reference: the target's natural utterance, None where there is none.
         source: the source utterance, None where the trial starts from text.
         text: what is said, where known.
+        source_emotion, source_speaker: of the source, where known.
     """
 
     trial: str
@@ -34,6 +35,8 @@ class Item:
     reference: Analysis | None = None
     source: Analysis | None = None
     text: str | None = None
+    source_emotion: str | None = None
+    source_speaker: str | None = None
 
     def has(self, need: str) -> bool:
         """Whether the input that a metric's ``needs`` names is there."""

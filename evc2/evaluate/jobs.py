@@ -90,6 +90,7 @@ def make_jobs(trials: Sequence[Trial], data: DataDir, systems: Mapping[str, str]
     utterances = _Utterances(data)
     emotions = data.table("utt2emo") if data.has("utt2emo") else {}
     texts = data.table("text") if data.has("text") else {}
+    speakers = data.table("utt2spk") if data.has("utt2spk") else {}
     wavs: dict[str, dict[str, str] | None] = {}
     for name, where in systems.items():
         wavs[name] = found = system_wavs(name, where)
@@ -104,7 +105,7 @@ def make_jobs(trials: Sequence[Trial], data: DataDir, systems: Mapping[str, str]
             "%d of %d trials have a source that is not in %s/wav.scp (text?): no distance to source for them: %s",
             len(no_source), len(trials), data.path, _first(no_source),
         )  # fmt: skip
-    return (_job(trial, utterances, emotions, texts, wavs, systems) for trial in trials)
+    return (_job(trial, utterances, emotions, texts, speakers, wavs, systems) for trial in trials)
 
 
 def _job(
@@ -112,6 +113,7 @@ def _job(
     utterances: _Utterances,
     emotions: Mapping[str, str],
     texts: Mapping[str, str],
+    speakers: Mapping[str, str],
     wavs: Mapping[str, dict[str, str] | None],
     systems: Mapping[str, str],
 ) -> Job:
@@ -133,5 +135,6 @@ def _job(
             converted[name] = clip
     text = texts.get(trial.reference or "") or texts.get(trial.source)
     return Job(
-        trial.id, trial.speaker, trial.emotion, emotions.get(trial.source), converted, reference, source, text, problem
-    )
+        trial.id, trial.speaker, trial.emotion, emotions.get(trial.source), converted, reference, source, text, problem,
+        speakers.get(trial.source),
+    )  # fmt: skip

@@ -14,6 +14,11 @@ and is named in ``MODULES`` below. That is all: the command, the scores, the int
 
 - ``needs`` lists what the metric reads: "wav" (the converted one, always there), "reference", "source", "text". A trial
   that lacks one of them gets no value for this metric and the others go on.
+- Some quantities belong to a set of trials and not to one (a Frechet distance, a confusion matrix). Their function
+  is registered with ``register_set``: it returns additive statistics of one trial, and ``combine`` makes the value of
+  a set from their sum.
+- ``baseline`` measures natural speech (the item's source and reference) where the ideal value is not obvious; its mean
+  is printed beside the metric. ``note`` gives a line that a reader must know: whose model it is, how good a judge is.
 - None or a NaN as a result means "not defined for this trial" (say, no voiced frames): the mean leaves the
   trial out.
 - A metric that wants weights or an optional package gives ``available``: it returns None when all is there, otherwise
@@ -23,60 +28,85 @@ and is named in ``MODULES`` below. That is all: the command, the scores, the int
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from evc2.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from evc2.evaluate.item import Item
 
-MODULES = (
-    "evc2.evaluate.mcd",
-    "evc2.evaluate.gv",
-    "evc2.evaluate.lf0",
-    "evc2.evaluate.vuv",
-    "evc2.evaluate.ddur",
-    "evc2.evaluate.distance_to_source",
-)
-"""Modules that register metrics, in the order of the table's columns."""
+MODULES = {
+    "evc2.evaluate.mcd": "spectrum",
+    "evc2.evaluate.gv": "spectrum",
+    "evc2.evaluate.frechet": "spectrum",
+    "evc2.evaluate.distance_to_source": "spectrum",
+    "evc2.evaluate.lf0": "prosody",
+    "evc2.evaluate.vuv": "prosody",
+    "evc2.evaluate.energy": "prosody",
+    "evc2.evaluate.ddur": "prosody",
+    "evc2.evaluate.rate": "prosody",
+    "evc2.evaluate.judge": "emotion",
+    "evc2.evaluate.emotion2vec": "emotion",
+    "evc2.evaluate.asr": "content",
+    "evc2.evaluate.speaker": "speaker",
+    "evc2.evaluate.dnsmos": "naturalness",
+    "evc2.evaluate.utmos": "naturalness",
+}
+"""Modules that register metrics, in the order of the tables' columns, and what their metrics are about."""
 
 NEEDS = ("wav", "reference", "source", "text")
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number per trial.
+    """One number per trial, or (with ``combine``) one per set of trials.
 
     Attributes:
         name: key in the scores and on the command line.
         unit: as printed ("dB", "nats", "%", "s", or "" for a plain number).
         better: "lower", "higher", or None where neither is better.
         needs: inputs without which a trial gets no value (see ``NEEDS``).
-        function: Item -> value, None where it is not defined.
+        function: Item -> value, None where it is not defined; with ``combine`` -> additive statistics [k], float64.
         digits: decimals in the table.
         doc: one line for the table's list of definitions.
         source: paper and equation.
         range: the values it can take.
         available: None when usable, otherwise the line that says what is missing.
+        combine: sum of the statistics of a set of trials -> its value, None where it is not defined.
+        baseline: Item -> the value that natural speech has where one would compare it, from source and reference.
+        baseline_doc: what the baseline is.
+        note: a line for the reader, made when it is asked for.
     """
 
     name: str
     unit: str
     better: str | None
     needs: tuple[str, ...]
-    function: Callable[[Item], float | None]
+    function: Callable[[Item], Any]
     digits: int
     doc: str
     source: str
     range: str
     available: Callable[[], str | None] | None = None
+    combine: Callable[[np.ndarray], float | None] | None = None
+    baseline: Callable[[Item], float | None] | None = None
+    baseline_doc: str = ""
+    note: Callable[[], str | None] | None = None
 
     def missing(self) -> str | None:
         """Why the metric cannot be used here, or None."""
         return None if self.available is None else self.available()
+
+    @property
+    def group(self) -> str:
+        """What the metric is about; "other" for one that is registered from elsewhere."""
+        return MODULES.get(self.function.__module__, "other")
 
     @property
     def title(self) -> str:
@@ -88,31 +118,67 @@ _METRICS: dict[str, Metric] = {}
 
 
 def register(
-    name: str,
-    *,
-    unit: str,
-    better: str | None,
-    needs: tuple[str, ...],
-    digits: int,
-    doc: str,
-    source: str,
-    range: str,
+    name: str, *, unit: str, better: str | None, needs: tuple[str, ...], digits: int, doc: str, source: str, range: str,
     available: Callable[[], str | None] | None = None,
-) -> Callable[[Callable[[Item], float | None]], Callable[[Item], float | None]]:
+    baseline: Callable[[Item], float | None] | None = None,
+    baseline_doc: str = "",
+    note: Callable[[], str | None] | None = None,
+) -> Callable[[Callable[[Item], float | None]], Callable[[Item], float | None]]:  # fmt: skip
     """Decorator that enters a function of one Item as a metric; the function itself is returned unchanged."""
+    _check(name, better, needs)
+
+    def enter(function: Callable[[Item], float | None]) -> Callable[[Item], float | None]:
+        _enter(
+            Metric(
+                name,
+                unit,
+                better,
+                needs,
+                function,
+                digits,
+                doc,
+                source,
+                range,
+                available,
+                baseline=baseline,
+                baseline_doc=baseline_doc,
+                note=note,
+            )  # fmt: skip
+        )
+        return function
+
+    return enter
+
+
+def register_set(
+    name: str, *, unit: str, better: str | None, needs: tuple[str, ...], digits: int, doc: str, source: str, range: str,
+    combine: Callable[[np.ndarray], float | None],
+    available: Callable[[], str | None] | None = None,
+    note: Callable[[], str | None] | None = None,
+) -> Callable[[Callable[[Item], np.ndarray | None]], Callable[[Item], np.ndarray | None]]:  # fmt: skip
+    """Decorator for a metric of a set of trials: the function gives additive statistics [k] of one Item."""
+    _check(name, better, needs)
+
+    def enter(function: Callable[[Item], np.ndarray | None]) -> Callable[[Item], np.ndarray | None]:
+        _enter(Metric(name, unit, better, needs, function, digits, doc, source, range, available, combine, note=note))
+        return function
+
+    return enter
+
+
+def _check(name: str, better: str | None, needs: tuple[str, ...]) -> None:
     if better not in ("lower", "higher", None):
         raise ValueError(f"metric {name}: better must be lower, higher or None, not {better!r}")
     unknown = [need for need in needs if need not in NEEDS]
     if unknown:
         raise ValueError(f"metric {name}: unknown need {unknown[0]!r}, known are {', '.join(NEEDS)}")
 
-    def enter(function: Callable[[Item], float | None]) -> Callable[[Item], float | None]:
-        if name in _METRICS and _METRICS[name].function.__module__ != function.__module__:
-            raise ValueError(f"metric {name} is registered twice")
-        _METRICS[name] = Metric(name, unit, better, needs, function, digits, doc, source, range, available)
-        return function
 
-    return enter
+def _enter(metric: Metric) -> None:
+    known = _METRICS.get(metric.name)
+    if known is not None and known.function.__module__ != metric.function.__module__:
+        raise ValueError(f"metric {metric.name} is registered twice")
+    _METRICS[metric.name] = metric
 
 
 def all_metrics() -> dict[str, Metric]:
@@ -125,9 +191,22 @@ def all_metrics() -> dict[str, Metric]:
     return {metric.name: metric for metric in in_order}
 
 
-def get_metric(names: Iterable[str] | None = None) -> list[Metric]:
-    """The named metrics in the given order, all of them for None; UserError for an unknown or repeated name."""
+def get_metric(names: Iterable[str] | None = None, without: Iterable[str] = ()) -> list[Metric]:
+    """The named metrics in the given order, all of them for None.
+
+    Args:
+        names: metrics.
+        without: metrics to leave out, or patterns such as ``dnsmos*``.
+
+    Raises:
+        UserError: an unknown or repeated name, a pattern that fits none, or nothing left.
+    """
     known = all_metrics()
+    for pattern in without:
+        left_out = fnmatch.filter(known, pattern)
+        if not left_out:
+            raise UserError(f"no metric fits '{pattern}'{nearest(pattern, known)}; known are {', '.join(known)}")
+        known = {name: metric for name, metric in known.items() if name not in left_out}
     if names is None:
         return list(known.values())
     chosen: dict[str, Metric] = {}

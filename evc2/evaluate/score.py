@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from evc2.errors import UserError
 from evc2.evaluate.analysis import Analysis, evaluation_contract
 from evc2.evaluate.item import Item
 from evc2.evaluate.registry import Metric, get_metric
+from evc2.evaluate.settings import Settings, settings, use
 from evc2.fileio.audio import audio_problem, read_audio
 
 KEPT = 8
@@ -46,6 +47,7 @@ class Job:
         reference, source: the wavs to compare with, None where there is none.
         text: what is said, where known.
         problem: what is already known to be wrong with the trial's reference.
+        source_speaker: who says the source, None where unknown.
     """
 
     trial: str
@@ -57,6 +59,7 @@ class Job:
     source: Clip | None = None
     text: str | None = None
     problem: str | None = None
+    source_speaker: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Row:
         values: metric -> value, None where it is not defined or an input is missing.
         problem: why the trial is not, or not wholly, scored; None when all is well.
         notes: what a reader should know about the converted wav, though it was scored.
+        sums: metric of a set of trials -> this trial's additive statistics [k].
+        baselines: metric -> value of natural speech for this trial (see ``Metric.baseline``).
     """
 
     system: str
@@ -77,6 +82,8 @@ class Row:
     values: dict[str, float | None]
     problem: str | None = None
     notes: tuple[str, ...] = field(default=())
+    sums: dict[str, np.ndarray] = field(default_factory=dict)
+    baselines: dict[str, float] = field(default_factory=dict)
 
 
 class Wavs:
@@ -142,7 +149,10 @@ def _score(
     metrics: Sequence[Metric],
     wavs: Wavs,
 ) -> Row:
-    values: dict[str, float | None] = dict.fromkeys(metric.name for metric in metrics)
+    row = Row(
+        system, job.trial, job.speaker, job.source_emotion, job.emotion,
+        {metric.name: None for metric in metrics if metric.combine is None},
+    )  # fmt: skip
     problems, notes = list(problems), ()
     try:
         if clip is None:
@@ -151,26 +161,41 @@ def _score(
     except UserError as error:
         problems.insert(0, str(error))
     else:
-        item = Item(job.trial, job.speaker, job.emotion, converted, **others, text=job.text)
+        item = Item(
+            job.trial, job.speaker, job.emotion, converted, **others,
+            text=job.text, source_emotion=job.source_emotion, source_speaker=job.source_speaker,
+        )  # fmt: skip
         for metric in metrics:
             if not all(item.has(need) for need in metric.needs):
                 continue
             # One odd file must not cost the scores of all the others; what it was stays visible in its row.
             try:
-                value = metric.function(item)
+                _measure(metric, item, row)
             except (UserError, ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError) as error:
                 problems.append(f"{metric.name} failed: {error or type(error).__name__}")
-                continue
-            values[metric.name] = float(value) if value is not None and np.isfinite(value) else None
     problem = "; ".join(" ".join(text.split()) for text in problems) or None
-    return Row(system, job.trial, job.speaker, job.source_emotion, job.emotion, values, problem, notes)
+    return replace(row, problem=problem, notes=notes)
+
+
+def _measure(metric: Metric, item: Item, row: Row) -> None:
+    value = metric.function(item)
+    if metric.combine is not None:
+        if value is not None and np.isfinite(value).all():
+            row.sums[metric.name] = np.asarray(value, dtype=np.float64)
+        return
+    row.values[metric.name] = float(value) if value is not None and np.isfinite(value) else None
+    if metric.baseline is not None and item.source is not None and item.reference is not None:
+        baseline = metric.baseline(item)
+        if baseline is not None and np.isfinite(baseline):
+            row.baselines[metric.name] = float(baseline)
 
 
 _worker: tuple[list[Metric], Wavs] | None = None
 
 
-def _start_worker(names: list[str], f0_method: str) -> None:
+def _start_worker(names: list[str], f0_method: str, options: Settings) -> None:
     global _worker
+    use(options)
     _worker = get_metric(names), Wavs(f0_method)
 
 
@@ -213,8 +238,9 @@ def score(jobs: Iterable[Job], metrics: Sequence[Metric], nj: int = 1, f0_method
     with _one_thread_each():
         # "spawn": a fork would copy the threads' locks of whoever calls this.
         pool = ProcessPoolExecutor(
-            nj, get_context("spawn"), initializer=_start_worker, initargs=([m.name for m in metrics], f0_method)
-        )
+            nj, get_context("spawn"), initializer=_start_worker,
+            initargs=([m.name for m in metrics], f0_method, settings()),
+        )  # fmt: skip
         waiting: deque = deque()
         try:
             for job in jobs:

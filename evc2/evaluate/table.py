@@ -11,6 +11,7 @@ from evc2.evaluate.summary import ALL, ANCHORS, Comparison, Summary
 
 _ABOUT_ANCHORS = {
     "zero_effort": "the source as it is",
+    "natural": "the natural target itself: what a perfect conversion would reach",
     "analysis_synthesis": "the natural target through the vocoder: what the vocoder alone costs",
     "f0": "the source with its F0 moved to the target's statistics",
     "f0_power": "that, and the power likewise",
@@ -40,20 +41,42 @@ def cell(interval: Interval, digits: int) -> str:
     return text if interval.half is None else f"{text} ± {interval.half:.{digits}f}"
 
 
-def direction_block(summary: Summary, direction: str) -> str:
-    """The table of one direction: a row a system, a column a metric."""
+def direction_block(summary: Summary, direction: str, metrics: Sequence[Metric]) -> str:
+    """A table of one direction: a row a system, a column a metric."""
     rows = []
     for system in summary.systems:
-        intervals = [summary.interval(direction, system, metric.name) for metric in summary.metrics]
+        intervals = [summary.interval(direction, system, metric.name) for metric in metrics]
         counts = [interval.n for interval in intervals]
         n = max(counts, default=0)
         # Metrics may lack trials of their own (no reference, no voiced frames): their count then stands in the cell.
         texts = [
-            cell(i, m.digits) + (f" ({i.n})" if 0 < i.n < n else "")
-            for i, m in zip(intervals, summary.metrics, strict=True)
+            cell(i, m.digits) + (f" ({i.n})" if 0 < i.n < n else "") for i, m in zip(intervals, metrics, strict=True)
         ]
         rows.append([system, str(n) + ("" if n >= ENOUGH else "*"), *texts])
-    return markdown_table(["system", "n", *(metric.title for metric in summary.metrics)], rows)
+    return markdown_table(["system", "n", *(metric.title for metric in metrics)], rows)
+
+
+def direction_blocks(summary: Summary, direction: str) -> list[str]:
+    """The tables of one direction, one for each group of metrics, with its name where there are several."""
+    groups: dict[str, list[Metric]] = {}
+    for metric in summary.metrics:
+        groups.setdefault(metric.group, []).append(metric)
+    parts = []
+    for name, metrics in groups.items():
+        if len(groups) > 1:
+            parts.append(f"{name.capitalize()}:")
+        parts.append(direction_block(summary, direction, metrics))
+    return parts
+
+
+def baseline_lines(summary: Summary, direction: str) -> list[str]:
+    """What natural speech has, for the metrics whose ideal value is not obvious: a list with one text, or none."""
+    lines = []
+    for metric in summary.metrics:
+        found = summary.baseline(direction, metric.name)
+        if found is not None:
+            lines.append(f"- `{metric.name}` of {metric.baseline_doc}: {cell(found, metric.digits)} (n {found.n})")
+    return ["\n".join(lines)] if lines else []
 
 
 def comparison_block(comparisons: Sequence[Comparison], metric: Metric) -> str:
@@ -76,7 +99,8 @@ def blocks(summary: Summary, others: Sequence[str], compare_by: Sequence[Metric]
     pairs = summary.compared(others)
     for direction in summary.directions:
         title = "all directions" if direction == ALL else direction
-        parts += [f"## {title} ({summary.n_trials(direction)} trials)", direction_block(summary, direction)]
+        parts += [f"## {title} ({summary.n_trials(direction)} trials)", *direction_blocks(summary, direction)]
+        parts += baseline_lines(summary, direction)
         if compare_by and pairs:
             parts.append("Paired, per utterance:")
         for metric in compare_by if pairs else ():
@@ -114,7 +138,8 @@ def results_markdown(
 def _reading(summary: Summary) -> str:
     lines = [
         "Values are means over utterances, ± half the width of their 95 % interval (BCa bootstrap over utterances, "
-        f"{summary.draws} resamples, seed {summary.seed}); both ends and Student's interval are in scores.json. The "
+        f"{summary.draws} resamples, seed {summary.seed}; delete-a-group jackknife for values of a whole set, such as "
+        "a Frechet distance); both ends and Student's interval are in scores.json. The "
         "utterances are the unit: an interval speaks of more utterances of these speakers, not of new speakers.",
         "`n` counts the utterances that were scored; a number in brackets counts those of one cell, where fewer.",
         f"`*`: fewer than {ENOUGH} utterances: reported, not concluded from. "
@@ -134,6 +159,7 @@ def _definitions(metrics: Sequence[Metric]) -> str:
         better = f"{m.better} is better" if m.better else "neither end is better"
         lines.append(
             f"- `{m.name}` ({', '.join(filter(None, [m.unit, m.range, better]))}): {m.doc}. Source: {m.source}."
+            + (f" {note}." if m.note and (note := m.note()) else "")
         )
     return "\n".join(["Metrics:", "", *lines])
 

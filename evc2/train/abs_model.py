@@ -1,4 +1,4 @@
-"""What every trainable system is: nets, losses, turns and a conversion, behind one interface."""
+"""What every trainable model is: nets, losses and turns; and, for a system, a conversion; behind one interface."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -36,26 +36,22 @@ class BatchCache(SimpleNamespace):
     """What the turns of one batch share. A class of its own, because DDP hands it on as it is (it copies dicts)."""
 
 
-class AbsEVCModel(AbsESPnetModel):
-    """Base class of the systems.
+class AbsTurnModel(AbsESPnetModel):
+    """Base class of all that the trainer trains.
 
     Class attributes:
         turns: names of the updates in their order, each with an optimizer of its own.
         collation: how utterances become a batch: ``pad``, ``crop`` or ``crop_pair``.
         required, optional: names of the inputs (``feats`` is read from ``feats.scp`` and so on).
-        training_only: prefixes of parameters that conversion does not need (discriminators); packs leave them out.
 
-    Instances carry ``contract`` (of the features they were trained on) and ``stats`` once EVCTask or
-    ``EVC.from_pretrained`` has set them.
+    Instances carry ``contract`` (of the features they were trained on) once their task has set it.
     """
 
     turns: ClassVar[tuple[str, ...]] = ("main",)
     collation: ClassVar[str] = "pad"
     required: ClassVar[tuple[str, ...]] = ("feats",)
     optional: ClassVar[tuple[str, ...]] = ()
-    training_only: ClassVar[tuple[str, ...]] = ()
     contract: FeatureContract
-    stats: Stats
 
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name, each distinct one once: what show_model lists and --compile compiles."""
@@ -83,6 +79,19 @@ class AbsEVCModel(AbsESPnetModel):
     def collect_feats(self, **batch: Any) -> dict[str, torch.Tensor]:
         """Features for espnet2's collect_stats (the recipes use evc2.bin.stats)."""
         return {name: batch[name] for name in batch if name == "feats" or name.endswith("_lengths")}
+
+
+class AbsEVCModel(AbsTurnModel):
+    """Base class of the conversion systems.
+
+    Class attributes:
+        training_only: prefixes of parameters that conversion does not need (discriminators); packs leave them out.
+
+    Instances carry ``contract`` and ``stats`` once EVCTask or ``EVC.from_pretrained`` has set them.
+    """
+
+    training_only: ClassVar[tuple[str, ...]] = ()
+    stats: Stats
 
     @abstractmethod
     def convert(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray | None]:

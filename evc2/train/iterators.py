@@ -117,3 +117,25 @@ def single_plan(
         return [[(utt, f"{key}{n}" if train else "") for utt in batch] for n, batch in enumerate(chosen)]
 
     return plan
+
+
+def drawn_plan(
+    utts: Sequence[str], iters: int | None, batch_size: int, seed: int, train: bool, rank: int, world: int
+) -> Plan:
+    """Batches of crops whose members are drawn anew every epoch, so that a batch mixes speakers whatever the order.
+
+    Args:
+        utts: all utterances, in any fixed order.
+        iters: batches an epoch (None: as many as make one pass). Validation goes once over all.
+    """
+
+    def plan(epoch: int) -> list[list[tuple[str, str]]]:
+        requests = [(utt, "") for utt in utts]
+        if train:
+            count = (iters or -(-len(utts) // batch_size)) * batch_size
+            drawn = draws(utts, count, np.random.default_rng([seed, epoch]))
+            requests = [(utt, f"{seed} {epoch} {n}") for utt, n in drawn]
+        chosen = [requests[i : i + batch_size] for i in range(0, len(requests), batch_size)]
+        return shard([batch for batch in chosen if train or len(batch) >= world], rank, world)
+
+    return plan

@@ -12,7 +12,7 @@ import torch
 from espnet2.train.reporter import Reporter, SubReporter
 
 from evc2.train import checkpoint
-from evc2.train.abs_model import AbsEVCModel
+from evc2.train.abs_model import AbsTurnModel
 from evc2.train.ema import EMA
 from evc2.train.monitor import reporter_state
 from evc2.train.options import EVCTrainerOptions
@@ -22,7 +22,7 @@ class Session:
     """State of a run, as trainer.py steps it."""
 
     def __init__(
-        self, model: AbsEVCModel, optimizers: Sequence, schedulers: Sequence, options: EVCTrainerOptions, dist: Any
+        self, model: AbsTurnModel, optimizers: Sequence, schedulers: Sequence, options: EVCTrainerOptions, dist: Any
     ):
         self.model, self.optimizers, self.schedulers = model, list(optimizers), list(schedulers)
         self.options, self.dist = options, dist
@@ -93,7 +93,8 @@ class Session:
             if own and kept:
                 own.load_state_dict(kept)
         self.reporter.load_state_dict(state["reporter"])
-        self.partial, self.rng = state["partial"], state["rng"]
+        # Between epochs the state is of no use: an epoch starts from its own seed, in whichever run it is.
+        self.partial, self.rng = state["partial"], state["rng"] if state["iteration"] else None
         for name in ("epoch", "iteration", "step", "seconds"):
             setattr(self, name, state[name])
         logging.info("continuing at epoch %d, after %d batches, step %d", self.epoch, self.iteration, self.step)

@@ -20,7 +20,7 @@ from espnet2.train.trainer import Trainer
 from espnet2.utils.build_dataclass import build_dataclass
 
 from evc2.train import checkpoint
-from evc2.train.abs_model import AbsEVCModel
+from evc2.train.abs_model import AbsTurnModel
 from evc2.train.iterators import EVCIterFactory
 from evc2.train.monitor import StatsBuffer, average_over_processes, restore_reporter
 from evc2.train.options import EVCTrainerOptions, add_trainer_arguments
@@ -42,7 +42,7 @@ class EVCTrainer(Trainer):
     @classmethod
     def run(
         cls,
-        model: AbsEVCModel,
+        model: AbsTurnModel,
         optimizers: Sequence[torch.optim.Optimizer],
         schedulers: Sequence[Any],
         train_iter_factory: EVCIterFactory,
@@ -84,7 +84,7 @@ class EVCTrainer(Trainer):
         return tuple(SummaryWriter(str(Path(options.output_dir) / "tensorboard" / name)) for name in ("train", "valid"))
 
     @staticmethod
-    def distribute(model: AbsEVCModel, options: EVCTrainerOptions, dist: Any) -> torch.nn.Module:
+    def distribute(model: AbsTurnModel, options: EVCTrainerOptions, dist: Any) -> torch.nn.Module:
         """Wrap the model for several processes. A turn leaves the others' parameters without gradient."""
         if not dist.distributed:
             return model
@@ -227,7 +227,7 @@ class EVCTrainer(Trainer):
             factory.trials.score(session.model, reporter)
 
 
-def only_this_turn(model: AbsEVCModel, turn: str) -> None:
+def only_this_turn(model: AbsTurnModel, turn: str) -> None:
     """Let gradients flow through all networks but accumulate only in those of this turn (saves the others' work)."""
     owned = {id(p) for p in model.turn_parameters(turn)}
     for parameter in model.parameters():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evc2.vocoder.abs_vocoder import AbsVocoder
 
 VOCODERS: dict[str, str] = {
+    "hifigan": "evc2.vocoder.hifigan:HiFiGANVocoder",
     "world": "evc2.vocoder.world:WorldVocoder",
 }
 

@@ -25,6 +25,8 @@ class AbsVocoder(ABC):
 
     #: The contract kind that this vocoder serves ("world" or "mel").
     kind: ClassVar[str]
+    #: Keys of the contract that must agree with the features' (None: all of them).
+    keys: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(self, contract: FeatureContract) -> None:
         if contract.kind != self.kind:
@@ -74,7 +76,7 @@ class AbsVocoder(ABC):
         Raises:
             UserError: the features' contract differs from the vocoder's (each differing key is named).
         """
-        self.contract.require_same(contract, mine="vocoder", theirs="features")
+        self.contract.require_same(contract, mine="vocoder", theirs="features", keys=self.keys)
         if isinstance(feats, Mapping):
             if isinstance(length, Sequence):
                 raise ValueError("one utterance takes one length")

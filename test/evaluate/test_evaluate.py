@@ -67,7 +67,7 @@ def test_from_files_to_files(own, capsys):
     assert "{" not in text and "above 7 kHz" in text and "more than 40 dB" in text
     printed = capsys.readouterr().out
     assert "neutral -> sad" in printed and "| analysis_synthesis" in printed
-    assert sorted(p.name for p in (own / "out").iterdir()) == ["RESULTS.md", "scores.json", "scores.tsv"]
+    assert sorted(p.name for p in (own / "out").iterdir()) == ["RESULTS.md", "report.html", "scores.json", "scores.tsv"]
 
 
 def test_bad_trials_are_listed_the_rest_is_scored_and_the_status_says_so(own, capsys):

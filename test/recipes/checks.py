@@ -108,6 +108,26 @@ def scores_finite(row: Row) -> None:
     json.loads((decode / "scores.json").read_text(encoding="utf-8"))
 
 
+def judges_judge(row: Row) -> None:
+    """Both judges (the SVM one where its packages are) give every emotion a score, and say how good they are."""
+    from evc2.evaluate.judge import KINDS, get_judge, kind_of, own_accuracy
+    from evc2.evaluate.settings import Settings, settings, use
+
+    folders = [str(path.parent) for path in row.folder.glob("exp/**/judge.json")]
+    assert str(row.folder / "exp" / row.phase / "neural") in folders
+    before = settings()
+    use(Settings(judges=tuple(folders)))
+    try:
+        wav, _ = read_audio(str(next(row.folder.glob("dump/natural/wav/*.wav"))), rate=16000)
+        for name in (name for name, (_, kind, _) in KINDS.items() if kind in map(kind_of, folders)):
+            judge = get_judge(name)
+            scores, embedding = judge.judge(wav, next(iter(judge.folds)))
+            assert scores.shape == (4,) and abs(scores.sum() - 1) < 1e-6 and np.isfinite(embedding).all()
+            assert "natural:" in own_accuracy(name) and "world:" in own_accuracy(name)
+    finally:
+        use(before)
+
+
 def five_anchors(row: Row) -> None:
     """All anchors stand in the table of scores."""
     content = (row.exp / "decode_test" / "scores.tsv").read_text(encoding="utf-8")
@@ -171,5 +191,6 @@ CHECKS = {
         wav_lengths_equal,
         pack_converts,
         resumes,
+        judges_judge,
     )
 }

@@ -1,7 +1,8 @@
 """Runs the rows of test/recipes/*.csv, each in a copy of its recipe's folder, so that the checkout is never touched.
 
-Columns: recipe; config; options of run.sh; stages first-last; files that must exist afterwards and not be empty
-(shell patterns); names of checks in checks.py; limit in seconds; level (fast, or full: only with tools/test.sh --full).
+Columns: recipe (corpus, or corpus/task where the task is not evc1); config; options of run.sh; stages first-last; files
+that must exist afterwards and not be empty (shell patterns); names of checks in checks.py; limit in seconds; level
+(fast, or full: only with tools/test.sh --full).
 Rows of one recipe share a copy, so a stage that an earlier row has made with the same options is not made again.
 The limits are those of two idle cores; on a busier machine set EVC2_LIMIT_SCALE=3 or so.
 """
@@ -51,13 +52,14 @@ def read_rows() -> list:
 
 @pytest.fixture(scope="session")
 def copy_of(tmp_path_factory):
-    """copy_of(recipe) -> folder of its copy, the same one each time."""
+    """copy_of(recipe) -> folder of its copy, the same one each time for all tasks of a corpus."""
     made = {}
 
     def copy_of(recipe: str) -> Path:
-        if recipe not in made:
-            root = tmp_path_factory.mktemp(f"recipe_{recipe}")
-            for name in {"TEMPLATE", recipe}:
+        corpus, _, task = recipe.partition("/")
+        if corpus not in made:
+            root = tmp_path_factory.mktemp(f"recipe_{corpus}")
+            for name in {"TEMPLATE", corpus}:
 
                 def left_out(folder: str, names: list[str]) -> set[str]:
                     # Only right in egs/<corpus>/<task>: local/ may well have a folder `data`.
@@ -67,8 +69,8 @@ def copy_of(tmp_path_factory):
             shutil.copytree(ROOT / "utils", root / "utils")
             for name in ("evc2", "tools"):
                 (root / name).symlink_to(ROOT / name)
-            made[recipe] = root / "egs" / recipe / "evc1"
-        return made[recipe]
+            made[corpus] = root / "egs" / corpus
+        return made[corpus] / (task or "evc1")
 
     return copy_of
 

@@ -49,8 +49,11 @@ pretrained_model=       # Model file that the first phase starts from.
 inference_model=valid.mcd_gv.best.pth # Model file of a phase that is converted with, packed, and handed on.
 inference_args=         # More options for evc2.bin.convert, e.g. "--intensity 1.2".
 inference_tag=          # Added to the name of the decode folder, e.g. to keep results of several inference_args.
-anchors="zero_effort analysis_synthesis f0 f0_power f0_power_mcep" # Rows to compare with.
+anchors="zero_effort analysis_synthesis f0 f0_power f0_power_mcep" # Rows to compare with, beside natural speech.
+anchors_only=false      # Evaluate the anchors alone: no training, no conversion.
 plots=false             # Draw spectrogram and F0 of every conversion.
+judge=                  # Emotion judges, FOLDER,FOLDER (see egs/*/ser1).
+asr_model=              # Whisper model for CER and WER: folder or name on the hub (empty: the command's default).
 eval_args=              # More options for evc2.bin.evaluate.
 
 help_message="usage: $0 [--option value ...]      options may also come from a file of lines name=value: --config FILE"
@@ -100,6 +103,11 @@ dump=${dumpdir}/${contract}/${split}
 stats=${dump}_stats/stats.npz
 model=${evc_exp}/${last}
 
+if "${anchors_only}"; then
+    skip_train=true skip_packing=true
+    anchors_exp=${expdir}/anchors_${split}
+fi
+
 watch_signals
 if begins 1 "data (local/data.sh)" "${skip_data_prep}"; then
     words local_data_opts "${local_data_opts}"
@@ -120,12 +128,8 @@ if begins 2 "audio at the rate of ${feats_conf}" "${skip_data_prep}"; then
         need "${data}/wav.scp" 1
         options=(--trim "${trim}" --min_seconds "${min_seconds}" --max_bad "${max_bad}")
         todo "${out}/.stage2" --inputs "${data}" "${feats_conf}" --scp "${data}/wav.scp" --options="${options[*]}" || continue
-        n=$(least "${nj}" "$(lines "${data}/utt2spk")")
-        format=("${python}" -m evc2.bin.format_wav --data_dir "${data}" --contract "${feats_conf}" --out "${out}"
-            "${options[@]}" --njobs "${n}")
-        # shellcheck disable=SC2086
-        job ${train_cmd} JOB=1:"${n}" "${out}/log/format_wav.JOB.log" "${format[@]}" --job JOB
-        "${format[@]}" --merge true
+        in_jobs "${train_cmd}" "${nj}" "${data}/utt2spk" "${out}/log/format_wav.JOB.log" "${python}" -m evc2.bin.format_wav \
+            --data_dir "${data}" --contract "${feats_conf}" --out "${out}" "${options[@]}"
         finished "${out}/.stage2" "${out}/wav.scp" "${out}/utt2num_samples"
     done
 fi
@@ -138,12 +142,8 @@ if begins 3 "features of ${feats_conf} in ${dump%/*}" "${skip_data_prep}"; then
         [ -z "${spk2f0range}" ] || range=(--spk2f0range "${spk2f0range}")
         todo "${out}/.stage3" --inputs "${out}/utt2spk" "${feats_conf}" "${spk2f0range:-data/${split}/${set}/spk2f0range}" \
             --scp "${out}/wav.scp" || continue
-        n=$(least "${nj}" "$(lines "${out}/utt2spk")")
-        extract=("${python}" -m evc2.bin.extract_feats --data_dir "${out}" --contract "${feats_conf}" --out "${out}"
-            "${range[@]}" --njobs "${n}")
-        # shellcheck disable=SC2086
-        job ${train_cmd} JOB=1:"${n}" "${out}/log/extract_feats.JOB.log" "${extract[@]}" --job JOB
-        "${extract[@]}" --merge true
+        in_jobs "${train_cmd}" "${nj}" "${out}/utt2spk" "${out}/log/extract_feats.JOB.log" "${python}" -m evc2.bin.extract_feats \
+            --data_dir "${out}" --contract "${feats_conf}" --out "${out}" "${range[@]}"
         finished "${out}/.stage3" "${out}/feats.scp" "${out}/utt2num_frames"
     done
 fi
@@ -195,8 +195,8 @@ if begins 5 "training in ${evc_exp}" "${skip_train}"; then
     done
 fi
 
-if begins 6 "anchors and conversion with ${model}/${inference_model}" "${skip_eval}"; then
-    need "${model}/${inference_model}" 5
+if begins 6 "anchors$("${anchors_only}" || echo " and conversion with ${model}/${inference_model}")" "${skip_eval}"; then
+    "${anchors_only}" || need "${model}/${inference_model}" 5
     words inference_args "${inference_args}"
     gpu=0
     ! "${gpu_inference}" || gpu=1
@@ -204,19 +204,16 @@ if begins 6 "anchors and conversion with ${model}/${inference_model}" "${skip_ev
         data=${dump}_${set}
         need "${data}/.stage3" 3
         [ -s "${data}/trials" ] || die "${data}/trials has no trial: no utterance of ${set} fits --directions ${directions}"
-        n=$(least "${inference_nj}" "$(lines "${data}/trials")")
-        common=(--data_dir "${data}" --trials "${data}/trials" --njobs "${n}")
+        common=(--data_dir "${data}" --trials "${data}/trials")
         for anchor in "${anchor_names[@]}"; do
             out=${dump}_anchors_${set}/${anchor}
             todo "${out}/.stage6" --inputs "${data}/trials" "${stats}" --scp "${data}/wav.scp" || continue
             rm -f "${out}/wav.scp"
-            make=("${python}" -m evc2.bin.anchors --anchor "${anchor}" --stats "${stats}" --contract "${feats_conf}"
-                "${common[@]}" --out "${out}")
-            # shellcheck disable=SC2086
-            job ${train_cmd} JOB=1:"${n}" "${out}/log/anchors.JOB.log" "${make[@]}" --job JOB
-            "${make[@]}" --merge true
+            in_jobs "${train_cmd}" "${inference_nj}" "${data}/trials" "${out}/log/anchors.JOB.log" "${python}" -m evc2.bin.anchors \
+                --anchor "${anchor}" --stats "${stats}" --contract "${feats_conf}" "${common[@]}" --out "${out}"
             finished "${out}/.stage6" "${out}/wav.scp"
         done
+        ! "${anchors_only}" || continue
         out=${evc_exp}/decode_${set}${inference_tag:+_${inference_tag}}
         options=(--plot "${plots}" "${extra[@]}")
         todo "${out}/.stage6" --inputs "${model}/${inference_model}" "${model}/config.yaml" "${data}/trials" \
@@ -225,9 +222,7 @@ if begins 6 "anchors and conversion with ${model}/${inference_model}" "${skip_ev
         convert=("${python}" -m evc2.bin.convert --model "${model}" --model_file "${inference_model}" "${common[@]}"
             --out "${out}" "${options[@]}")
         [ "${gpu}" -eq 0 ] || convert+=(--device cuda)
-        # shellcheck disable=SC2086
-        job ${decode_cmd} --gpu "${gpu}" JOB=1:"${n}" "${out}/log/convert.JOB.log" "${convert[@]}" --job JOB
-        "${convert[@]}" --merge true
+        in_jobs "${decode_cmd} --gpu ${gpu}" "${inference_nj}" "${data}/trials" "${out}/log/convert.JOB.log" "${convert[@]}"
         finished "${out}/.stage6" "${out}/wav.scp"
     done
 fi
@@ -236,22 +231,30 @@ if begins 7 "evaluation" "${skip_eval}"; then
     words eval_args "${eval_args}"
     for set in "${tests[@]}"; do
         data=${dump}_${set} out=${evc_exp}/decode_${set}${inference_tag:+_${inference_tag}}
-        need "${out}/wav.scp" 6
-        systems=() scps=()
+        systems=(--system natural=@reference) scps=()
+        if "${anchors_only}"; then
+            out=${anchors_exp}_${set}
+        else
+            need "${out}/wav.scp" 6
+            scps+=("${out}/wav.scp")
+        fi
         for anchor in "${anchor_names[@]}"; do
             scp=${dump}_anchors_${set}/${anchor}/wav.scp
             need "${scp}" 6
             systems+=(--system "${anchor}=${scp}") scps+=("${scp}")
         done
+        "${anchors_only}" || systems+=(--system "${last}${inference_tag:+_${inference_tag}}=${out}/wav.scp")
         options=(--data_name "${PWD##*/egs/} ${split} ${set}" "${extra[@]}")
-        [ ! -e "${model}/train_summary.json" ] || options+=(--facts "${model}/train_summary.json")
-        if todo "${out}/.stage7" --inputs "${data}/trials" local/score.sh --scp "${out}/wav.scp" "${data}/wav.scp" "${scps[@]}" \
+        [ -z "${judge}" ] || options+=(--judge "${judge}")
+        [ -z "${asr_model}" ] || options+=(--asr_model "${asr_model}")
+        "${anchors_only}" || [ ! -e "${model}/train_summary.json" ] || options+=(--facts "${model}/train_summary.json")
+        if todo "${out}/.stage7" --inputs "${data}/trials" local/score.sh --scp "${data}/wav.scp" "${scps[@]}" \
             --options="${options[*]}"; then
             status=0
             # shellcheck disable=SC2086
             job ${train_cmd} --num_threads "${nj}" "${out}/log/evaluate.log" \
                 "${python}" -m evc2.bin.evaluate --trials "${data}/trials" --data_dir "${data}" "${systems[@]}" \
-                --system "${last}${inference_tag:+_${inference_tag}}=${out}/wav.scp" --out "${out}" --nj "${nj}" "${options[@]}" || status=$?
+                --out "${out}" --nj "${nj}" "${options[@]}" || status=$?
             # Status 3: there is a table, but some trials have no score.
             [ "${status}" -eq 0 ] || [ "${status}" -eq 3 ] || exit "${status}"
             [ "${status}" -eq 0 ] || log "  some trials could not be scored; see ${out}/log/evaluate.log"
@@ -261,7 +264,7 @@ if begins 7 "evaluation" "${skip_eval}"; then
             finished "${out}/.stage7" "${out}/RESULTS.md"
         fi
         cat "${out}/RESULTS.md"
-        log "  table: ${out}/RESULTS.md; audio: ${out}/wav"
+        log "  table: ${out}/RESULTS.md; page to listen to: ${out}/report.html$("${anchors_only}" || echo "; audio: ${out}/wav")"
     done
 fi
 

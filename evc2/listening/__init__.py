@@ -1,0 +1,1 @@
+"""Listening tests: making their pages, storing the answers, scoring them."""
