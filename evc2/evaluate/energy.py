@@ -1,4 +1,4 @@
-"""Correlation of energy contours."""
+"""Energy: the correlation of its contours, and the difference of its level."""
 
 from __future__ import annotations
 
@@ -50,3 +50,31 @@ def energy_corr(x: np.ndarray, y: np.ndarray) -> float | None:
 def _energy_corr(item: Item) -> float | None:
     i, j = item.path
     return energy_corr(item.converted.power[i], item.reference.power[j])
+
+
+def level_diff(x: np.ndarray, y: np.ndarray) -> float:
+    """Difference of the mean power of two stretches of speech.
+
+    Args:
+        x, y: [K], [L] natural log of the frame power.
+
+    Returns:
+        Level of x minus level of y in dB, any number.
+    """
+    a, b = (float(np.log(np.mean(np.exp(z - z.max()))) + z.max()) for z in (x, y))
+    return 10 / np.log(10) * (a - b)
+
+
+@register(
+    "level_diff",
+    unit="dB",
+    better=None,
+    needs=("wav", "reference"),
+    digits=1,
+    doc="level of the output's speech minus that of the reference's: 0 as the reference, below 0 softer",
+    source="mean power of the speech frames",
+    range="any",
+)
+def _level_diff(item: Item) -> float:
+    x, y = item.converted, item.reference
+    return level_diff(x.power[x.speech], y.power[y.speech])

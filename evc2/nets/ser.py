@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 MIN_FRAMES = 48
-"""Shorter input is reflected to this length, for four halvings in time must leave a few frames to take statistics of."""
+"""Shorter input is reflected to this length: four halvings in time must leave frames to take statistics of."""
 
 MODULATION = 128
 """Frames of the transform over time by which the statistics see the rhythm; longer utterances are cut to it."""

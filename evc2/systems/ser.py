@@ -72,7 +72,7 @@ class SERModel(AbsTurnModel):
                 feats, masked, target = (share * x + (1 - share) * x[other] for x in (feats, masked, target))
             target = target * (1 - self.smoothing) + self.smoothing / len(self.labels)
         logits = self.net.logits(self.net.branches(feats, masked))
-        # Each branch learns by itself: a common loss would let the one that fits the training speakers faster do it all.
+        # Each branch learns by itself: by a common loss the one that fits the training speakers faster would do it all.
         losses = [-(target * one.log_softmax(1)).sum(1).mean() for one in logits]
         stats = {"loss_conv": losses[0].detach(), "loss_statistics": losses[1].detach()}
         loss = losses[0] + losses[1]

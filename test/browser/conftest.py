@@ -46,10 +46,6 @@ CONTRAST = """() => {
 }"""
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "browser: needs Chromium and playwright")
-
-
 @pytest.fixture(scope="session")
 def chromium() -> Iterator:
     """The browser."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evc2.evaluate.energy import energy_corr
+from evc2.evaluate.energy import energy_corr, level_diff
 from evc2.evaluate.registry import get_metric
 
 METRIC = get_metric(["energy_corr"])[0]
@@ -40,3 +40,10 @@ def test_level_does_not_count_movement_does(item, speech):
     swell = np.geomspace(0.02, 1, len(wav)).astype(np.float32)
     assert METRIC.function(item(0.1 * wav * swell, wav * swell)) > 0.99
     assert METRIC.function(item(wav * swell[::-1], wav * swell)) < 0
+
+
+def test_level_in_db():
+    assert level_diff(np.log([4.0, 4.0]), np.log([1.0])) == pytest.approx(6.02, abs=0.01)
+    assert level_diff(np.log([1.0, 3.0]), np.log([2.0, 2.0])) == pytest.approx(
+        0
+    )  # of the mean power, not of the mean dB

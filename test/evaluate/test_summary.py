@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from evc2.errors import UserError
-from evc2.evaluate.registry import get_metric
+from evc2.evaluate.intervals import t_interval
+from evc2.evaluate.registry import Metric, get_metric
 from evc2.evaluate.score import Row
-from evc2.evaluate.summary import ALL, Summary, choose_compared
+from evc2.evaluate.summary import ALL, GROUPS, Summary, choose_compared
 
 MCD, CORR = get_metric(["mcd", "lf0_corr"])
 
@@ -69,3 +70,43 @@ def test_summaries_do_not_depend_on_the_order_of_rows():
     for row in reversed(rows):
         b.add(row)
     assert a.interval(ALL, "x", "mcd") == b.interval(ALL, "x", "mcd")
+
+
+def test_a_metric_of_sets_is_combined_from_sums():
+    """The mean, as a value of a set: it must be the mean, and its jackknife interval about Student's."""
+    metric = Metric(
+        "level", "", "lower", ("wav",), lambda item: None, 2, "d", "s", "r", combine=lambda total: total[1] / total[0]
+    )
+    summary = Summary(["a", "b", "c"], [metric], seed=1)
+    values = np.random.default_rng(0).normal(5, 1, 40)
+    for k, value in enumerate(values):
+        for system, shift in (("a", 0.0), ("b", 1.0), ("c", None)):
+            sums = {} if shift is None else {"level": np.array([1.0, value + shift])}
+            summary.add(Row(system, f"t{k}", "s", "neutral", "sad", {}, sums=sums))
+    cell = summary.interval("neutral -> sad", "a", "level")
+    assert cell.n == 40 and cell.mean == pytest.approx(values.mean())
+    low, high = t_interval(values)
+    assert cell.low == pytest.approx(low, abs=1e-6) and cell.high == pytest.approx(high, abs=1e-6)
+    assert summary.total("neutral -> sad", "a", "level") == pytest.approx([40, values.sum()])
+    assert summary.interval("neutral -> sad", "c", "level").mean is None
+    better = summary.compare("neutral -> sad", "a", "b", metric)
+    assert better.difference.mean == pytest.approx(-1) and better.verdict == "better"
+    assert better.difference.high - better.difference.low == pytest.approx(0, abs=1e-6)  # the same trials left out
+
+
+def test_more_trials_than_groups_need_no_more_memory():
+    metric = Metric("n", "", None, ("wav",), lambda item: None, 0, "d", "s", "r", combine=lambda total: total[0])
+    summary = Summary(["a"], [metric])
+    for k in range(500):
+        summary.add(Row("a", f"t{k}", "s", None, "sad", {}, sums={"n": np.ones(1)}))
+    assert len(summary._sums["text -> sad", "a", "n"]) == GROUPS
+    assert summary.interval("text -> sad", "a", "n").mean == 500
+
+
+def test_baselines_are_counted_once_a_trial():
+    summary = Summary(["a", "b"], [MCD])
+    for system in "ab":
+        for k in range(3):
+            summary.add(Row(system, f"t{k}", "s", "neutral", "sad", {"mcd": 1.0}, baselines={"mcd": float(k)}))
+    found = summary.baseline("neutral -> sad", "mcd")
+    assert found.n == 3 and found.mean == 1.0 and summary.baseline("neutral -> sad", "lf0_corr") is None

@@ -130,6 +130,7 @@ def test_wrong_options_are_named(trained, tmp_path):
 
 
 def test_help_needs_no_torch():
-    code = "import sys; from evc2.bin.ser_judge import get_parser; get_parser().format_help(); print('torch' in sys.modules)"
+    code = "import sys; from evc2.bin.ser_judge import get_parser; get_parser().format_help()"
+    code += "; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

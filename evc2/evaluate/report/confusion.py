@@ -71,7 +71,7 @@ def confusion_blocks(
         for direction, found in matrices_of(content, directions).items():
             names = sorted(found, key=lambda name: order.get(name, -1))
             tables = [confusion_table(judge, direction, name, content["labels"], found[name]) for name in names]
-            note = tag("p", content["note"], class_="remark") if content.get("note") else None
+            note = tag("p", content["about"], class_="remark") if content.get("about") else None
             block = [tag("h4", f"Judge: {judge}"), note, tag("div", tables, class_="matrices")]
             blocks.setdefault(direction, []).append(tag("div", block))
     return {direction: Html("".join(parts)) for direction, parts in blocks.items()}

@@ -111,7 +111,7 @@ def _sections(figures: Figures, trials: Sequence[Html]) -> list[tuple[str, str, 
 _PAIRED = "System minus other, per utterance over the trials that both have; beneath, the 95 % interval of the mean."
 _JUDGED = (
     "Rows: the emotion aimed at. Columns: what the judge heard. Number of wavs and share of the row; the answer aimed "
-    "at is framed. How good the judge itself is stands with its metric below."
+    "at is framed."
 )
 _LISTEN = (
     "Spectrograms reach to 8 kHz on the mel scale and 70 dB below the loudest point of each wav; those of a trial have "
