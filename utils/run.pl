@@ -37,7 +37,8 @@ sub default_limit {
     if (($job{options}{gpu} // 0) ne '0') {
         return scalar(grep { /^GPU/ } lines_of('nvidia-smi', '-L')) || 1;
     }
-    my ($cores) = lines_of('nproc');
+    # nproc would count what OpenMP may use, which a recipe limits to one thread a job.
+    my ($cores) = lines_of('env', '-u', 'OMP_NUM_THREADS', '-u', 'OMP_THREAD_LIMIT', 'nproc');
     return defined $cores && $cores =~ /^(\d+)/ ? $1 : 1;
 }
 

@@ -24,7 +24,7 @@ def get_parser() -> ArgumentParser:
         "--c",
         type=float,
         nargs="+",
-        default=[0.001, 0.003, 0.01, 0.03, 0.1],
+        default=[0.001, 0.003, 0.01, 0.03, 0.1, 0.3],
         help="regularisations; one is chosen for each fold by cross-validation over its training speakers",
     )
     parser.add_argument("--feats_dir", help="folder that keeps the features; --out if not given")

@@ -53,7 +53,7 @@ def test_no_negative_zero(scores):
 
 def test_confusions_are_added_up_over_directions():
     judge = {
-        "note": "knows 70 % < 100 %",
+        "about": "knows 70 % < 100 %",
         "labels": ["a", "b"],
         "systems": {"x -> a": {"s": [[3, 1], [0, 0]]}, "x -> b": {"s": [[0, 0], [2, 4]]}},
     }
