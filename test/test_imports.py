@@ -53,7 +53,21 @@ def test_only_tasks_and_training_know_espnets_tasks():
     assert wrong == []
 
 
-@pytest.mark.parametrize("command", ["", "extract_feats", "convert", "evaluate", "stats", "anchors", "pack"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "extract_feats",
+        "convert",
+        "evaluate",
+        "stats",
+        "anchors",
+        "pack",
+        "ser_judge",
+        "svm_judge",
+        "score_listening",
+    ],
+)
 def test_help_loads_no_torch(command):
     words = [command, "--help"] if command else ["--help"]
     loaded = modules_after(
