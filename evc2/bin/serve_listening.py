@@ -1,6 +1,7 @@
 """Serve a listening test and store the answers."""
 
 import logging
+import signal
 from collections.abc import Sequence
 
 from evc2.cli import ArgumentParser, run, setup_logging
@@ -31,6 +32,8 @@ def main(cmd: Sequence[str] | None = None) -> None:
         if not args.host.startswith("127.") and args.host != "localhost":
             logging.warning("reachable from other machines, and unencrypted: put a web server with TLS before it")
         host, port = server.server_address[:2]
+        # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             print(f"listening test {site.test.id}: http://{host}:{port}/  (Ctrl-C stops)", flush=True)
             server.serve_forever()

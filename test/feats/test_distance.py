@@ -1,6 +1,5 @@
 """MCD with known answers, and DTW against a plain reference."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

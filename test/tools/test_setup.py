@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 def tree(tmp_path):
     """A copy of what setup.sh reads, in a folder of its own; its evc2 is empty and needs nothing."""
     root = tmp_path / "tree"
-    for name in ("tools/setup.sh", "tools/constraints.txt", "utils/parse_options.sh", "setup.py"):
+    for name in ("tools/setup.sh", "tools/constraints.txt", "tools/weights.txt", "utils/parse_options.sh", "setup.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     return root

@@ -84,7 +84,11 @@ def test_a_signal_ends_the_jobs(pipeline, tmp_path, number):
         'if begins 1 "wait"; then job utils/run.pl JOB=1:2 log.JOB bash -c "echo \\$\\$ > pid.JOB; exec sleep 60"; fi'
     )
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as path.sh sets it: the jobs run side by side all the same
-    process = subprocess.Popen(pipeline(text), cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=one_thread)
+    process = subprocess.Popen(
+        pipeline(text), cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=one_thread,
+        # Ignored where the tests themselves run in the background, and a shell cannot trap what it was told to ignore.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     names = [tmp_path / "pid.1", tmp_path / "pid.2"]
     until = time.monotonic() + 20
     while not all(name.exists() and name.read_text().strip() for name in names):
