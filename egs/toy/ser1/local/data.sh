@@ -19,6 +19,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "${PYTHON:-python3}" ../evc1/local/toy.py --db_root "${db_root:-downloads/toy}" --seed "$seed" --manifest "$work/manifest.tsv"
 "${PYTHON:-python3}" -m evc2.bin.make_data --manifest "$work/manifest.tsv" --out "$work/data" --directions neutral:angry
-utils/combine_data.sh "$out" "$work/data/train" "$work/data/dev" "$work/data/test"
+utils/combine_data.sh "$work/all" "$work/data/train" "$work/data/dev" "$work/data/test"
+utils/subset_data_dir.sh "$work/all" 128 "$out"  # half of it: this is to see how judges are made
 awk '{print $1, NR % 2 + 1}' "$out/spk2utt" > "$work/spk2fold"
 mv "$work/spk2fold" "$out/spk2fold"
