@@ -72,7 +72,8 @@ def evaluate(options: Options) -> int:
     facts = info.read_facts(options.facts) if options.facts else {}
     trials = read_trials(options.trials)
     clips: dict[str, dict[str, Clip]] = {}
-    jobs = _keep_clips(make_jobs(trials, DataDir(options.data_dir), systems), _trials_to_show(options, trials), clips)
+    data = DataDir(options.data_dir)
+    jobs = _keep_clips(make_jobs(trials, data, systems), _trials_to_show(options, trials, data), clips)
     summary = Summary(list(systems), metrics, options.seed, options.draws)
     out = Path(options.out)
     started = time.monotonic()
@@ -128,13 +129,12 @@ def _comparison_metrics(options: Options, metrics: Sequence[Metric]) -> list[Met
     return [known[name] for name in asked]
 
 
-def _trials_to_show(options: Options, trials: Sequence[Trial]) -> list[str]:
+def _trials_to_show(options: Options, trials: Sequence[Trial], data: DataDir) -> list[str]:
     """The trials that get players in the report."""
     if not options.report:
         return []
     if isinstance(options.report_trials, int):
-        emotions = DataDir(options.data_dir)
-        of = emotions.table("utt2emo") if emotions.has("utt2emo") else {}
+        of = data.table("utt2emo") if data.has("utt2emo") else {}
         placed = [SimpleNamespace(**vars(trial), source_emotion=of.get(trial.source)) for trial in trials]
         return choose_trials(placed, options.report_trials, options.seed)
     known = {trial.id for trial in trials}

@@ -155,15 +155,15 @@ def _declare(name: str, words: str) -> None:
         found = counts(item, name)
         return None if found is None else mean_recall(found)
 
-    def similarity(item: Item) -> float:
-        a, b = (verdict_on(name, wav, item.speaker)[1] for wav in (item.converted, item.reference))
+    def to_reference(item: Item, wav: Analysis) -> float:
+        a, b = (verdict_on(name, one, item.speaker)[1] for one in (wav, item.reference))
         return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
 
+    def similarity(item: Item) -> float:
+        return to_reference(item, item.converted)
+
     def natural(item: Item) -> float | None:
-        if item.source_speaker != item.speaker:
-            return None
-        a, b = (verdict_on(name, wav, item.speaker)[1] for wav in (item.source, item.reference))
-        return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
+        return to_reference(item, item.source) if item.source_speaker == item.speaker else None
 
     common: dict[str, Callable] = {"available": available, "note": note}
     register(
