@@ -248,3 +248,36 @@ def check_job_options(args: argparse.Namespace) -> None:
         raise UserError("--merge true comes after all jobs: leave out --job")
     if args.job is None and not args.merge and args.njobs != 1:
         raise UserError(f"--njobs {args.njobs} needs --job (1 to {args.njobs}) or --merge true")
+
+
+def add_vocoder_options(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add --vocoder and --vocoder_conf, by which a command is told what makes its sound."""
+    parser.add_argument(
+        "--vocoder",
+        default=default,
+        metavar="NAME|PATH",
+        help="world, griffin_lim, hifigan_universal, hifigan_ljspeech, a folder of voc_train, or a checkpoint",
+    )
+    parser.add_argument(
+        "--vocoder_conf",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of that vocoder, e.g. n_iter=32 or compile=true; repeatable",
+    )
+
+
+def vocoder_conf(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of --vocoder_conf by name, read as YAML values."""
+    import yaml
+
+    conf = {}
+    for word in args.vocoder_conf:
+        key, equals, value = word.partition("=")
+        if not key or not equals:
+            raise UserError(f"--vocoder_conf: expected KEY=VALUE, found '{word}'")
+        try:
+            conf[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"--vocoder_conf: '{word}': the value is no YAML") from None
+    return conf

@@ -67,9 +67,11 @@ watch_signals() {
 # words NAME TEXT: sets the array `extra` to the words of TEXT, the value of option NAME; quotes hold words together.
 words() {
     local text
-    text=$(xargs -n 1 printf '%s\n' <<< "$2" 2> /dev/null) || die "--$1: a quote is not closed: $2"
-    extra=()
-    [ -z "${text}" ] || mapfile -t extra <<< "${text}"
+    # The line at the end keeps an empty last word, as in "--intensity ''".
+    text=$(xargs -n 1 printf '%s\n' <<< "$2" 2> /dev/null && echo end) || die "--$1: a quote is not closed: $2"
+    mapfile -t extra <<< "${text}"
+    unset 'extra[-1]'
+    [ -n "${2//[[:space:]]/}" ] || extra=()
 }
 lines() { wc -l < "$1"; }
 least() { echo $(($1 < $2 ? $1 : $2)); }
@@ -82,4 +84,13 @@ in_jobs() {
     # shellcheck disable=SC2086
     job $1 JOB=1:"${n}" "$4" "${@:5}" --njobs "${n}" --job JOB
     "${@:5}" --njobs "${n}" --merge true
+}
+
+# resolve_ngpu: sets ngpu=auto to 1 where this machine has a GPU, else to 0.
+resolve_ngpu() {
+    if [ "${ngpu}" = auto ]; then
+        ngpu=$(nvidia-smi -L 2> /dev/null | grep -c '^GPU' || true)
+        ngpu=$((ngpu > 0 ? 1 : 0))
+    fi
+    [[ ${ngpu} =~ ^[0-9]+$ ]] || die "--ngpu: expected a number or auto, found '${ngpu}'"
 }

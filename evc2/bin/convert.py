@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evc2.cli import ArgumentParser, parse_bool, run, setup_logging
+from evc2.cli import ArgumentParser, add_vocoder_options, parse_bool, run, setup_logging, vocoder_conf
 from evc2.errors import UserError
 
 EXIT_SKIPPED = 3
@@ -35,6 +35,7 @@ def get_parser() -> ArgumentParser:
     add("--envelope", choices=("differential", "direct"), default="differential",
         help="filter the measured envelope by the change, or synthesise the converted cepstra")  # fmt: skip
     add("--plot", type=parse_bool, default=False, help="also draw spectrogram and F0, source above, converted below")
+    add_vocoder_options(parser, default=None)
     add("--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:N")
     add("--data_dir", metavar="DIR", help="data directory with the trials' sources")
     add("--trials", metavar="FILE", help="list of trials; without: trials in the data directory")
@@ -77,9 +78,8 @@ def main(cmd: Sequence[str] | None = None) -> None:
     if not source.exists():
         raise UserError(f"{source}: expected a recording or a folder, found nothing")
     from evc2.convert.batch import convert_file, convert_folder
-    from evc2.convert.evc import EVC
 
-    evc = EVC.from_pretrained(args.model, args.model_file, args.device)
+    evc = load(args)
     if args.direction:
         expected, args.emotion = evc.direction(args.direction)
         if options["source_emotion"] not in (None, expected):
@@ -99,6 +99,21 @@ def main(cmd: Sequence[str] | None = None) -> None:
     return None
 
 
+def load(args):
+    """The system, with the vocoder that was asked for."""
+    from evc2.convert.evc import EVC
+    from evc2.convert.loading import check_device, contract_of
+    from evc2.vocoder import build_vocoder
+
+    vocoder = None
+    if args.vocoder is not None:
+        contract = contract_of(args.model)
+        vocoder = build_vocoder(args.vocoder, contract, check_device(args.device), **vocoder_conf(args))
+    elif args.vocoder_conf:
+        raise UserError("--vocoder_conf goes with --vocoder")
+    return EVC.from_pretrained(args.model, args.model_file, args.device, vocoder)
+
+
 def convert_data_dir(args, options: dict) -> None:
     """Convert trials, or join the lists of jobs that have done so."""
     from evc2.convert.jobs import checked_trials, merge
@@ -109,9 +124,8 @@ def convert_data_dir(args, options: dict) -> None:
     if args.merge:
         return merge(list(trials), args.out, args.njobs)
     from evc2.convert.batch import convert_trials
-    from evc2.convert.evc import EVC
 
-    evc = EVC.from_pretrained(args.model, args.model_file, args.device)
+    evc = load(args)
     logging.info("%d trials", len(trials))
     return convert_trials(evc, data, trials, Path(args.out), options, args.plot, args.job, args.njobs)
 

@@ -32,7 +32,12 @@ def get_parser() -> ArgumentParser:
         metavar="A,B",
         help="compare each system with these; without: zero_effort, f0, f0_power_mcep where present",
     )
-    parser.add_argument("--metrics", metavar="A,B", help="metrics in the order of the columns; all if not given")
+    parser.add_argument(
+        "--metrics",
+        metavar="A,B",
+        help="metrics in the order of the columns; if not given, all but mel_l1, mr_stft and pesq_wb, which compare "
+        "copies of a recording with it, sample by sample",
+    )
     parser.add_argument("--skip_metrics", metavar="A,B", help="metrics to leave out; patterns such as dnsmos* (slow)")
     parser.add_argument(
         "--compare_by",

@@ -3,6 +3,7 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from evc2.cli import ArgumentParser, run
 from evc2.errors import UserError
@@ -12,7 +13,19 @@ def get_parser() -> argparse.ArgumentParser:
     """Options."""
     parser = ArgumentParser(description=__doc__, config=False)
     parser.add_argument("--config", required=True, help="training configuration (YAML) or exp/.../config.yaml")
+    parser.add_argument("--contract", help="feature contract, for the training configuration of a vocoder")
     return parser
+
+
+def vocoder(config: dict[str, Any], contract: str | None) -> Any:
+    """The vocoder of a configuration; its sizes depend on the features."""
+    from evc2.feats.contract import FeatureContract
+    from evc2.tasks.vocoder import build
+
+    if contract is None and not isinstance(config.get("feats_contract"), dict):
+        raise UserError("the sizes of a vocoder depend on its features: give --contract conf/feats_<name>.yaml")
+    found = FeatureContract.load(contract) if contract else FeatureContract.from_dict(config["feats_contract"])
+    return build(config["vocoder"], config.get("vocoder_conf") or {}, found)
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
@@ -27,9 +40,12 @@ def main(cmd: Sequence[str] | None = None) -> None:
             config = yaml.safe_load(f)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{args.config}: expected a readable YAML file: {error}") from error
-    if not isinstance(config, dict) or "system" not in config:
-        raise UserError(f"{args.config}: expected a key 'system', found none")
-    model = build(config["system"], config.get("system_conf") or {})
+    if not isinstance(config, dict) or not {"system", "vocoder"} & set(config):
+        raise UserError(f"{args.config}: expected a key 'system' or 'vocoder', found neither")
+    if "vocoder" in config:
+        model = vocoder(config, args.contract)
+    else:
+        model = build(config["system"], config.get("system_conf") or {})
     total = 0
     for name, network in model.networks().items():
         count = sum(p.numel() for p in network.parameters())

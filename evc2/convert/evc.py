@@ -10,16 +10,20 @@ import numpy as np
 import soxr
 import torch
 
-from evc2.convert.loading import fill, find_model, load_weights
-from evc2.convert.render import ENVELOPES, gaussian, moment_pair, render
+from evc2.convert.loading import check_device, fill, find_model
+from evc2.convert.render import ENVELOPES, gaussian, moment_pair, render, within_full_scale
 from evc2.errors import UserError, nearest
 from evc2.feats import world
 from evc2.feats.contract import FeatureContract
+from evc2.feats.extract import extract
 from evc2.feats.stats import Stats, moments_of
 from evc2.fileio.audio import audio_problem
 from evc2.fileio.pack import open_pack
+from evc2.nets.weights import load_weights
 from evc2.systems import build
 from evc2.train.abs_model import AbsEVCModel, ConversionTarget
+from evc2.vocoder import choose_vocoder
+from evc2.vocoder.abs_vocoder import AbsVocoder
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "f0": ("convert", "keep"),
@@ -35,37 +39,54 @@ class EVC:
     Args:
         model: the system, with ``contract`` and ``stats`` set.
         emotions: the emotions that the model knows, for messages; None takes those of its statistics.
+        vocoder: makes the sound of a system on mel spectrograms; None takes :func:`choose_vocoder`'s choice. Systems on
+            WORLD features are synthesised with what was measured of the source.
     """
 
-    def __init__(self, model: AbsEVCModel, emotions: list[str] | None = None) -> None:
+    def __init__(
+        self, model: AbsEVCModel, emotions: list[str] | None = None, vocoder: AbsVocoder | None = None
+    ) -> None:
         self.model = model.eval()
         self.contract: FeatureContract = model.contract
         self.stats: Stats = model.stats
         self.domains: tuple[str, ...] = tuple(getattr(model, "domains", ()))
         self.emotions = list(self.domains or emotions or self.stats.emotions)
-        if self.contract.kind != "world":
+        if self.contract.kind == "world" and vocoder is not None and vocoder.kind != "world":
             raise UserError(
-                f"contract '{self.contract.name}' is of kind '{self.contract.kind}': "
-                f"only systems on WORLD features can be converted with so far"
+                f"this system works on WORLD features, which only WORLD can make sound of; found a vocoder for "
+                f"'{vocoder.contract.name}' mel spectrograms: leave out --vocoder"
             )
+        self._vocoder = vocoder
+        if vocoder is not None:
+            vocoder.adapter(self.contract, theirs="model")
+
+    @property
+    def vocoder(self) -> AbsVocoder:
+        """What makes the sound of mel spectrograms; chosen when it is first asked for, unless it was given."""
+        if self._vocoder is None:
+            self._vocoder = choose_vocoder(self.contract, str(next(self.model.parameters()).device))
+        return self._vocoder
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, model_file: str | None = None, device: str = "cpu") -> "EVC":
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        model_file: str | None = None,
+        device: str = "cpu",
+        vocoder: AbsVocoder | None = None,
+    ) -> "EVC":
         """Load a model directory (exp/<tag>/<phase>) or a pack.
 
         Args:
             path: the directory or the .zip file.
             model_file: name of the weights in a directory; None takes the best by validation.
             device: torch device name.
+            vocoder: see the class.
 
         Raises:
             UserError: missing, damaged or foreign files; weights that hold code; no such device.
         """
-        try:
-            if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-                raise UserError(f"device '{device}': this machine offers no GPU to torch; use --device cpu")
-        except RuntimeError:
-            raise UserError(f"device '{device}' is not a device name; use cpu, cuda or cuda:N") from None
+        check_device(device)
         with ExitStack() as stack:
             path = Path(path)
             if path.is_file():
@@ -78,7 +99,7 @@ class EVC:
             model.contract = contract
         logging.info("model %s, %s, on %s", path, files.weights.name, device)
         labels = files.config.get("labels") or {}
-        return cls(model.to(device), labels.get("emotions"))
+        return cls(model.to(device), labels.get("emotions"), vocoder)
 
     def direction(self, name: str) -> tuple[str, str]:
         """(source emotion, target emotion) of ``A2B`` or ``B2A``.
@@ -176,7 +197,7 @@ class EVC:
         info: dict[str, Any] = {
             "source": source,
             "rate": self.contract.rate,
-            "frame_period": self.contract.frame_period,
+            "frame_period": 1000 * self.contract.frame_seconds,
             "emotion": emotion,
             "source_emotion": source_emotion,
             "speaker": speaker,
@@ -185,8 +206,13 @@ class EVC:
         }
         if info["silent"]:
             logging.warning("the recording is silent, and so is its conversion")
-            nothing = np.zeros(world.n_frames(len(source), self.contract.rate, self.contract.frame_period))
+            nothing = np.zeros(1 + int(len(source) / self.contract.rate / self.contract.frame_seconds))
             return np.zeros_like(source), {**info, "source_f0": nothing, "f0": nothing}
+        if self.contract.kind == "mel":
+            for name, value in (("f0", f0), ("spectrum", spectrum), ("power", power), ("envelope", envelope)):
+                if value not in (None, CHOICES[name][0]):
+                    raise UserError(f"{name} {value}: only systems on WORLD features change {name} by itself")
+            return self.through_vocoder(source, ConversionTarget(emotion, target_speaker, intensity), info)
         analysis = world.analyze(source, self.contract, with_envelope=True)
         target = ConversionTarget(emotion, target_speaker, intensity)
         new = self.features(analysis, speaker, source_emotion, target, f0, spectrum, power)
@@ -194,6 +220,24 @@ class EVC:
         info["source_f0"] = analysis["f0"]
         info["f0"] = analysis["f0"] if new["f0"] is None else new["f0"]
         return out, info
+
+    @torch.inference_mode()
+    def through_vocoder(
+        self, source: np.ndarray, target: ConversionTarget, info: dict[str, Any]
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Convert mel spectrograms: samples [n] at the contract's rate to the converted ones, with the info completed.
+
+        The result is as long as the source if the system keeps the number of frames.
+        """
+        given = extract(source, self.contract)
+        made = self.model.convert({**given, "speaker": info["speaker"], "emotion": info["source_emotion"]}, target)
+        length = len(source) if len(made["feats"]) == len(given["feats"]) else None
+        wav = self.vocoder({"feats": np.asarray(made["feats"])}, contract=self.contract, length=length)
+        wav, info["gain"] = within_full_scale(wav)
+        info["rate"] = self.vocoder.contract.rate
+        info["source_f0"] = given.get("f0", np.zeros(len(given["feats"])))
+        info["f0"] = info["source_f0"] if made.get("f0") is None else made["f0"]
+        return wav, info
 
     @torch.inference_mode()
     def features(

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evc2.convert.loading import fill, find_model, load_weights
+from evc2.convert.loading import fill, find_model
 from evc2.errors import UserError
 from evc2.feats.stats import Stats
 from evc2.fileio.pack import write_pack
+from evc2.nets.weights import load_weights
 
 #: What conversion reads; kept whatever it holds.
 KEPT = ("system", "system_conf", "feats_contract", "labels")

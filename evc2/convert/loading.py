@@ -1,13 +1,15 @@
 """Finding and reading the files of a trained model. Nothing in them is ever executed."""
 
-import pickle
-import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evc2.errors import UserError, nearest
+from evc2.feats.contract import FeatureContract
+from evc2.fileio.pack import open_pack
+from evc2.nets.weights import weight_files
 
 NEEDED = ("system", "system_conf", "feats_contract")
 
@@ -36,25 +38,21 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def weight_files(folder: Path) -> list[str]:
-    """Names of the weight files of a model directory, the best choice first; training state is not among them."""
+def check_device(name: str) -> str:
+    """Return the name of a torch device that this machine has.
 
-    def rank(name: str) -> tuple[int, int, str]:
-        patterns = (
-            r"model\.pth",
-            r"valid\.mcd_gv\.best\.pth",
-            r"valid\.mcd\.best\.pth",
-            r"valid\..*\.best\.pth",
-            r"valid\..*\.ave_.*\.pth",
-        )
-        for i, pattern in enumerate(patterns):
-            if re.fullmatch(pattern, name):
-                return i, 0, name
-        epoch = re.fullmatch(r"(\d+)epoch\.pth", name)
-        return (len(patterns), -int(epoch[1]), name) if epoch else (len(patterns) + 1, 0, name)
+    Raises:
+        UserError: no device name, or a GPU where torch finds none.
+    """
+    import torch
 
-    found = (p.name for p in folder.glob("*.pth") if p.exists() and not p.name.startswith(("checkpoint", ".")))
-    return sorted(found, key=rank)
+    try:
+        gpu = torch.device(name).type == "cuda"
+    except RuntimeError:
+        raise UserError(f"device '{name}' is not a device name; use cpu, cuda or cuda:N") from None
+    if gpu and not torch.cuda.is_available():
+        raise UserError(f"device '{name}': this machine offers no GPU to torch; use --device cpu")
+    return name
 
 
 def find_model(folder: str | Path, model_file: str | None = None) -> ModelFiles:
@@ -93,32 +91,12 @@ def find_model(folder: str | Path, model_file: str | None = None) -> ModelFiles:
     return ModelFiles(folder, read_config(folder / "config.yaml"), folder / "stats.npz", weights)
 
 
-def load_weights(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """A plain state dict, read without unpickling any code.
-
-    Raises:
-        UserError: the file is damaged, holds code, or is something other than name -> tensor.
-    """
-    import torch
-
-    try:
-        weights = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # damage surfaces from zip, pickle and tensor code, in each one's own kind of error
-        if isinstance(error, OSError | MemoryError):
-            raise
-        if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error):
-            raise UserError(
-                f"{path}: holds Python objects or code besides tensors, and is not loaded; "
-                f"expected a plain state dict as evc_train and `evc2 pack` write it"
-            ) from None
-        raise UserError(f"{path}: damaged, or no weights file ({type(error).__name__})") from None
-    if not isinstance(weights, Mapping) or not all(isinstance(v, torch.Tensor) for v in weights.values()):
-        names = f" ({', '.join(map(str, list(weights)[:5]))} ...)" if isinstance(weights, Mapping) else ""
-        raise UserError(
-            f"{path}: expected a state dict of tensors, found something else{names}; "
-            f"the state of a training run is no model: use e.g. valid.mcd.best.pth"
-        )
-    return dict(weights)
+def contract_of(path: str | Path) -> FeatureContract:
+    """Feature contract of a model directory or a pack, without reading its weights."""
+    with ExitStack() as stack:
+        path = Path(path)
+        folder = stack.enter_context(open_pack(path)) if path.is_file() else path
+        return FeatureContract.from_dict(find_model(folder).config["feats_contract"])
 
 
 def fill(model: Any, weights: Mapping[str, Any], path: Path) -> None:

@@ -35,6 +35,13 @@ def new_envelope(
     return sp * np.exp(np.log(decoded) - np.log(world.decode(mcep, contract)))
 
 
+def within_full_scale(wav: np.ndarray) -> tuple[np.ndarray, float]:
+    """Lower [n] by one gain where its peak passes full scale; the wav and that gain, 1 where nothing was done."""
+    peak = float(np.abs(wav).max(initial=0.0))
+    gain = 1.0 if peak <= 1.0 else FULL_SCALE / peak
+    return (wav if gain == 1.0 else (wav * gain).astype(np.float32)), gain
+
+
 def render(
     analysis: Mapping[str, np.ndarray],
     contract: FeatureContract,
@@ -66,9 +73,7 @@ def render(
         sp = sp * np.exp(np.asarray(power, dtype=np.float64) - world.frame_power(sp))[:, None]
     feats = {"f0": analysis["f0"] if f0 is None else f0, "sp": sp, "ap": analysis["ap"]}
     wav = build_vocoder("world", contract)(feats, contract=contract, length=length)
-    peak = float(np.abs(wav).max(initial=0.0))
-    gain = 1.0 if peak <= 1.0 else FULL_SCALE / peak
-    return (wav if gain == 1.0 else (wav * gain).astype(np.float32)), gain
+    return within_full_scale(wav)
 
 
 def moment_pair(

@@ -45,15 +45,21 @@ def stored(data: DataDir, vocoder: AbsVocoder, contract: FeatureContract) -> Cal
         vocoder: makes the sound.
         contract: of the features in `data`.
 
+    The wav gets as many samples as the recording had, where utt2num_samples tells them: features end on a whole frame.
+
     Raises:
-        UserError: no features, or features of another contract than the vocoder's (before the first synthesis).
+        UserError: no features, or features that cannot be converted to the vocoder's contract (before the first
+            synthesis).
     """
-    vocoder.contract.require_same(contract, mine="vocoder", theirs=f"features in {data.path}", keys=vocoder.keys)
+    vocoder.adapter(contract, theirs=f"features in {data.path}")
     if not data.has("feats.scp"):
         raise UserError(f"{data.path}: expected feats.scp, found none; --copy_synthesis true works on recordings")
     readers = {name: ScpReader(data.path / f"{name}.scp") for name in ("feats", "f0") if data.has(f"{name}.scp")}
+    samples = data.table("utt2num_samples") if data.has("utt2num_samples") else {}
 
     def work(utt: str) -> Made:
-        return vocoder({name: reader[utt] for name, reader in readers.items()}, contract=contract), contract.rate
+        feats = {name: reader[utt] for name, reader in readers.items()}
+        length = int(samples[utt]) if utt in samples else None
+        return vocoder(feats, contract=contract, length=length), contract.rate
 
     return work

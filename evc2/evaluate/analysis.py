@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
+import soxr
 
 from evc2.feats.contract import FeatureContract
 from evc2.feats.distance import ORDER, mel_cepstrum
@@ -67,15 +68,34 @@ def speech_bounds(power: np.ndarray, below_db: float = TRIM_DB, run: int = TRIM_
 class Analysis:
     """A mono wav and what the metrics read from it; nothing is computed before it is asked for.
 
-    Attributes:
+    Args:
         wav: [n] float32 at the contract's rate.
         contract: the evaluation contract.
+        read: rate in Hz -> the same wav at that rate, from where it is stored.
+
+    Attributes:
+        wav, contract: as given.
     """
 
-    def __init__(self, wav: np.ndarray, contract: FeatureContract) -> None:
+    def __init__(
+        self, wav: np.ndarray, contract: FeatureContract, read: Callable[[int], np.ndarray] | None = None
+    ) -> None:
         self.wav = wav
         self.contract = contract
+        self._read = read
         self._memo: dict[str, Any] = {}
+
+    def wav_at(self, rate: int) -> np.ndarray:
+        """The wav at another rate [n] float32, read once more: :attr:`wav` has lost what is above half of its own.
+
+        Raises:
+            UserError: the recording cannot be read any more.
+        """
+        if rate == self.contract.rate:
+            return self.wav
+        if self._read is None:  # made from samples, not from a recording
+            return self.memo(f"wav at {rate}", lambda: soxr.resample(self.wav, self.contract.rate, rate))
+        return self.memo(f"wav at {rate}", lambda: self._read(rate))
 
     def memo(self, key: str, make: Callable[[], T]) -> T:
         """What ``make()`` returned the first time: for what several metrics read of one wav (a text, an embedding)."""

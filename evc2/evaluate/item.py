@@ -69,3 +69,21 @@ def frame_pairs(x: Analysis, y: Analysis) -> tuple[np.ndarray, np.ndarray] | Non
         return None
     frames = np.arange(y.speech.start, min(y.speech.stop, x.n_frames))
     return frames, frames
+
+
+def sample_pairs(x: Analysis, y: Analysis, rate: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Samples of x and of y at the same times, for signals of equal length; None for signals that are not.
+
+    Args:
+        x, y: a copy and its original.
+        rate: of the samples wanted, in Hz.
+
+    Returns:
+        Two arrays [n], silence before and after the speech included.
+    """
+    per_frame = x.contract.frame_seconds * x.contract.rate
+    if abs(len(x.wav) - len(y.wav)) > SAME_LENGTH * per_frame:
+        return None
+    a, b = x.wav_at(rate), y.wav_at(rate)
+    n = min(len(a), len(b))
+    return a[:n], b[:n]

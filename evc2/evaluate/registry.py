@@ -57,8 +57,16 @@ MODULES = {
     "evc2.evaluate.speaker": "speaker",
     "evc2.evaluate.dnsmos": "naturalness",
     "evc2.evaluate.utmos": "naturalness",
+    "evc2.evaluate.mel_l1": "signal",
+    "evc2.evaluate.mr_stft": "signal",
+    "evc2.evaluate.pesq": "signal",
 }
 """Modules that register metrics, in the order of the tables' columns, and what their metrics are about."""
+
+ON_REQUEST = ("signal",)
+"""Groups whose metrics are computed only where they are named: distances of two signals that are in time with each
+other, such as a recording and its copy by a vocoder. A conversion is not in time with its reference: where their
+lengths agree it is by chance, and the value would mean nothing."""
 
 NEEDS = ("wav", "reference", "source", "text")
 
@@ -192,7 +200,7 @@ def all_metrics() -> dict[str, Metric]:
 
 
 def get_metric(names: Iterable[str] | None = None, without: Iterable[str] = ()) -> list[Metric]:
-    """The named metrics in the given order, all of them for None.
+    """The named metrics in the given order; for None all of them but those of the groups ``ON_REQUEST``.
 
     Args:
         names: metrics.
@@ -208,7 +216,7 @@ def get_metric(names: Iterable[str] | None = None, without: Iterable[str] = ()) 
             raise UserError(f"no metric fits '{pattern}'{nearest(pattern, known)}; known are {', '.join(known)}")
         known = {name: metric for name, metric in known.items() if name not in left_out}
     if names is None:
-        return list(known.values())
+        return [metric for metric in known.values() if metric.group not in ON_REQUEST]
     chosen: dict[str, Metric] = {}
     for name in names:
         if name not in known:

@@ -124,7 +124,11 @@ class Wavs:
             notes.append(f"sampled at {rate} Hz, below the {self.contract.rate} Hz of the analysis")
         if rate != self.contract.rate:
             wav = soxr.resample(wav, rate, self.contract.rate)
-        return Analysis(wav, self.contract), tuple(notes)
+
+        def read(rate: int) -> np.ndarray:
+            return read_audio(clip.entry, rate, clip.start, clip.stop)[0]
+
+        return Analysis(wav, self.contract, read), tuple(notes)
 
 
 def score_trial(job: Job, metrics: Sequence[Metric], wavs: Wavs) -> list[Row]:

@@ -268,9 +268,15 @@ def extract_part(
 
 
 def merge_extract(
-    data_dir: str | os.PathLike[str], contract: FeatureContract, out: str | os.PathLike[str], njobs: int = 1
+    data_dir: str | os.PathLike[str],
+    contract: FeatureContract,
+    out: str | os.PathLike[str],
+    njobs: int = 1,
+    which: Sequence[str] | None = None,
 ) -> int:
     """Join the parts that extract_part wrote: OUT/{feats,f0,power}.scp and utt2num_frames, feats.scp last.
+
+    ``which`` names the features where they are not all that the contract has; feats first.
 
     Every array's place in its ark is checked, and that the numbers of frames agree.
 
@@ -282,7 +288,7 @@ def merge_extract(
     """
     data, out = DataDir(data_dir), Path(out)
     frames: dict[str, int] = {}
-    for name in reversed(names(contract)):  # feats comes last
+    for name in reversed(which or names(contract)):  # feats comes last
         entries: dict[str, str] = {}
         scps = [out / "arks" / f"{name}.{job}.scp" for job in range(1, njobs + 1)]
         for job, scp in enumerate(scps, 1):

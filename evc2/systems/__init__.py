@@ -1,11 +1,10 @@
 """The systems by name, imported when they are asked for."""
 
-import inspect
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from evc2.errors import UserError, nearest
+from evc2.errors import UserError, check_keys, nearest
 
 if TYPE_CHECKING:
     from evc2.train.abs_model import AbsEVCModel
@@ -21,14 +20,6 @@ def get_class(name: str) -> type["AbsEVCModel"]:
         raise UserError(f"system {name!r} does not exist{nearest(name, list(SYSTEMS))}; known: {', '.join(SYSTEMS)}")
     module, attribute = SYSTEMS[name].split(":")
     return getattr(import_module(module), attribute)
-
-
-def check_keys(function: Any, conf: Mapping[str, Any], where: str) -> None:
-    """Raise UserError when conf holds a key that the function (or class) does not take, with the nearest valid one."""
-    known = [p for p in inspect.signature(function).parameters if p != "self"]
-    for key in conf:
-        if key not in known:
-            raise UserError(f"{where}: there is no key {key!r}{nearest(key, known)}; valid keys: {', '.join(known)}")
 
 
 def build(name: str, conf: Mapping[str, Any]) -> "AbsEVCModel":

@@ -6,10 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from evc2.errors import UserError
+from evc2.errors import UserError, check_keys
 from evc2.nets.layers.augment import Augment
 from evc2.nets.ser import EmotionClassifier, joint
-from evc2.systems import check_keys
 from evc2.train.abs_model import AbsTurnModel, BatchCache
 
 

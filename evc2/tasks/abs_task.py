@@ -10,9 +10,8 @@ from espnet2.utils import config_argparse
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
-from evc2.errors import UserError, nearest
+from evc2.errors import UserError, check_keys, nearest
 from evc2.feats.contract import FeatureContract
-from evc2.systems import check_keys
 from evc2.train.abs_model import AbsTurnModel
 from evc2.train.collate_fn import build_collate
 from evc2.train.options import resolve_amp

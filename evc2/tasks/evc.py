@@ -10,10 +10,11 @@ import torch
 from espnet2.train.class_choices import ClassChoices
 from espnet2.utils.types import str_or_none
 
+from evc2.errors import check_keys
 from evc2.feats.contract import FeatureContract
 from evc2.feats.stats import Stats
 from evc2.fileio.atomic import atomic_path
-from evc2.systems import SYSTEMS, build, check_keys, get_class
+from evc2.systems import SYSTEMS, build, get_class
 from evc2.tasks.abs_task import TurnTask
 from evc2.tasks.data import build_factory, conf_value
 from evc2.train.abs_model import AbsEVCModel

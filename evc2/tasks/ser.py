@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from espnet2.utils.nested_dict_action import NestedDictAction
 
-from evc2.errors import UserError
+from evc2.errors import UserError, check_keys
 from evc2.feats.contract import FeatureContract
 from evc2.fileio.ark import ScpReader
 from evc2.fileio.datadir import EMOTIONS, DataDir
-from evc2.systems import check_keys
 from evc2.systems.ser import SERModel
 from evc2.tasks.abs_task import TurnTask
 from evc2.train.collate_fn import CropDataset, Cropper

@@ -11,6 +11,7 @@ import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import nn
 
+from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
 from evc2.feats.stats import Stats
 
@@ -109,6 +110,22 @@ class AbsEVCModel(AbsTurnModel):
         Raises:
             UserError: emotion or direction unknown to the model.
         """
+
+    def teacher_forced(self, source: Mapping[str, Any]) -> np.ndarray:
+        """Mel spectrogram [T, n_mels] that the system makes of an utterance while it is led by it, frame by frame.
+
+        A vocoder that is fine-tuned on these (with the recording as its target) learns to mend what the system does.
+
+        Args:
+            source: as for :meth:`convert`.
+
+        Raises:
+            UserError: a system that has nothing of the kind.
+        """
+        raise UserError(
+            f"{type(self).__name__} makes no teacher-forced mel spectrograms (--gta): it is no system on mel "
+            f"spectrograms, or does not keep the time axis"
+        )
 
     def score_trial(self, source: Mapping[str, Any], reference: Mapping[str, Any], emotion: str) -> dict[str, float]:
         """Validation metrics of one converted trial against its reference; the best model is chosen by these."""

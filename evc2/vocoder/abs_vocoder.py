@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -52,9 +52,26 @@ class AbsVocoder(ABC):
             UserError: missing or foreign weights, or contracts that differ.
         """
 
+    def adapter(self, contract: FeatureContract, theirs: str = "features") -> Callable[[np.ndarray], np.ndarray]:
+        """What turns "feats" of another contract into this vocoder's, exactly; the identity where they agree.
+
+        Raises:
+            UserError: no exact conversion exists (each differing key is named).
+        """
+        if self.kind == "mel" and contract.kind == "mel":
+            from evc2.feats.mel_conversion import converter
+
+            return converter(contract, self.contract, source_name=theirs, target_name="vocoder")
+        self.contract.require_same(contract, mine="vocoder", theirs=theirs, keys=self.keys)
+        return lambda feats: feats
+
     @abstractmethod
     def synthesize(self, feats: Feats, length: int | None = None) -> np.ndarray:
         """One utterance: features to float32 mono [n]; ``length`` cuts or zero-pads to exactly that many samples."""
+
+    def synthesize_batch(self, feats: Sequence[Feats], lengths: Sequence[int | None]) -> list[np.ndarray]:
+        """Several utterances, one by one unless overridden; each gets what :meth:`synthesize` gives it alone."""
+        return [self.synthesize(one, n) for one, n in zip(feats, lengths, strict=True)]
 
     def __call__(
         self,
@@ -74,12 +91,23 @@ class AbsVocoder(ABC):
             float32 mono wav at ``contract.rate``; a list of wavs for a sequence.
 
         Raises:
-            UserError: the features' contract differs from the vocoder's (each differing key is named).
+            UserError: the features' contract differs from the vocoder's, and cannot be converted exactly.
         """
-        self.contract.require_same(contract, mine="vocoder", theirs="features", keys=self.keys)
+        adapt = self.adapter(contract)
         if isinstance(feats, Mapping):
             if isinstance(length, Sequence):
                 raise ValueError("one utterance takes one length")
-            return self.synthesize(feats, length)
+            return self.synthesize(_adapted(feats, adapt), length)
         lengths = list(length) if isinstance(length, Sequence) else [length] * len(feats)
-        return [self.synthesize(one, n) for one, n in zip(feats, lengths, strict=True)]
+        if len(lengths) != len(feats):
+            raise ValueError(f"{len(feats)} utterances, but {len(lengths)} lengths")
+        return self.synthesize_batch([_adapted(one, adapt) for one in feats], lengths)
+
+
+def _adapted(feats: Feats, adapt: Callable[[np.ndarray], np.ndarray]) -> Feats:
+    return {**feats, "feats": adapt(feats["feats"])} if "feats" in feats else feats
+
+
+def fit_length(wav: np.ndarray, length: int | None) -> np.ndarray:
+    """Cut [n] at the end or fill it up with zeros to ``length`` samples; None leaves it as it is."""
+    return wav if length is None else np.pad(wav[:length], (0, max(0, length - len(wav))))

@@ -6,9 +6,9 @@ import torch
 import yaml
 
 from evc2.convert import EVC
-from evc2.convert.loading import weight_files
 from evc2.errors import UserError
 from evc2.feats import world
+from evc2.nets.weights import weight_files
 
 
 @pytest.fixture

@@ -10,6 +10,22 @@ RECIPES = sorted(path.parent for path in EGS.glob("*/evc1/run.sh"))
 DATA_OPTIONS = ("db_root", "download", "split", "emotion_map", "directions", "intensity", "out")
 
 
+TASKS = sorted(path.parent for task in ("ser1", "voc1") for path in EGS.glob(f"*/{task}/run.sh"))
+
+
+@pytest.mark.parametrize("recipe", TASKS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_a_recipe_of_another_task_shares_as_much(recipe):
+    assert len((recipe / "run.sh").read_text().splitlines()) <= 40 and os.access(recipe / "run.sh", os.X_OK)
+    for name in (f"{recipe.name[:3]}.sh", "cmd.sh", "path.sh", "utils"):
+        assert (recipe / name).is_symlink(), name
+    links = [path for path in recipe.rglob("*") if path.is_symlink() and not {"dump", "exp"} & set(path.parts)]
+    assert [str(path) for path in links if not path.exists()] == []
+    assert not any(os.path.isabs(os.readlink(path)) for path in links)
+    if shutil.which("shellcheck"):
+        done = subprocess.run(["shellcheck", "run.sh"], cwd=recipe, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
 def test_there_are_recipes():
     assert {path.parent.name for path in RECIPES} >= {"toy", "mydata", "ravdess", "iemocap"}
 

@@ -128,6 +128,21 @@ def judges_judge(row: Row) -> None:
         use(before)
 
 
+def copies_scored(row: Row) -> None:
+    """Every vocoder has finite distances in the table: natural speech 0, Griffin-Lim less than an untrained one."""
+    table = row.exp / "copy_test"
+    content = (table / "scores.tsv").read_text(encoding="utf-8")
+    mean: dict[str, dict[str, float]] = {}
+    for name in ("mel_l1", "mr_stft"):
+        values: dict[str, list[float]] = {}
+        for r in csv.DictReader(io.StringIO(content), delimiter="\t"):
+            values.setdefault(r["system"], []).append(float(r[name]))
+        mean[name] = {system: float(np.mean(v)) for system, v in values.items()}
+        assert {"natural", "griffin_lim", row.phase} <= set(mean[name])
+        assert all(math.isfinite(v) for v in mean[name].values())
+        assert mean[name]["natural"] == 0 < mean[name]["griffin_lim"] < mean[name][row.phase]
+
+
 def five_anchors(row: Row) -> None:
     """All anchors stand in the table of scores."""
     content = (row.exp / "decode_test" / "scores.tsv").read_text(encoding="utf-8")
@@ -192,5 +207,6 @@ CHECKS = {
         pack_converts,
         resumes,
         judges_judge,
+        copies_scored,
     )
 }

@@ -72,9 +72,11 @@ def test_a_missing_input_names_the_stage_that_makes_it(pipeline, tmp_path):
 
 
 def test_words_of_an_option_may_be_quoted(pipeline, tmp_path):
-    text = """words x "--a 'b c' --d"; printf '<%s>' "${extra[@]}"; words x ""; echo "${#extra[@]}"; words x "'a" """
+    text = """
+        words x "--a 'b c' --d"; printf '<%s>' "${extra[@]}"; words x ""; echo "${#extra[@]}"
+        words x "--e ''"; echo "${#extra[@]}"; words x "'a" """
     done = subprocess.run(pipeline(text), cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout == "<--a><b c><--d>0\n"
+    assert done.stdout == "<--a><b c><--d>0\n2\n"
     assert done.returncode == 1 and "--x: a quote is not closed" in done.stderr
 
 

@@ -1,10 +1,12 @@
+import importlib
+
 import numpy as np
 import pytest
 
 from evc2.errors import UserError
 from evc2.feats import world
 from evc2.feats.contract import FeatureContract
-from evc2.vocoder import VOCODERS, build_vocoder, vocoder_class
+from evc2.vocoder import VOCODERS, build_vocoder
 from evc2.vocoder.abs_vocoder import AbsVocoder
 from evc2.vocoder.world import assumed_aperiodicity
 
@@ -58,9 +60,11 @@ def test_missing_or_uneven_arrays_are_named(tiny_contract):
 
 
 def test_registry():
-    assert all(issubclass(vocoder_class(name), AbsVocoder) for name in VOCODERS)
-    with pytest.raises(UserError, match="unknown vocoder 'wurld'.*world"):
-        vocoder_class("wurld")
+    for place, _ in VOCODERS.values():
+        module, _, name = place.partition(":")
+        assert issubclass(getattr(importlib.import_module(module), name), AbsVocoder)
+    with pytest.raises(UserError, match="vocoder 'wurld': neither a name nor an existing path .did you mean world.*"):
+        build_vocoder("wurld")
 
 
 def test_mel_features_are_refused():

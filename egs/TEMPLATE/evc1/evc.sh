@@ -48,6 +48,8 @@ pretrained_model=       # Model file that the first phase starts from.
 # Conversion and evaluation
 inference_model=valid.mcd_gv.best.pth # Model file of a phase that is converted with, packed, and handed on.
 inference_args=         # More options for evc2.bin.convert, e.g. "--intensity 1.2".
+vocoder=                # What makes the sound of a system on mels: name or path (empty: the best ready-made one).
+gta=false               # true: stage 6 also writes teacher-forced mels of train and dev, to fine-tune a vocoder (voc.sh --gta).
 inference_tag=          # Added to the name of the decode folder, e.g. to keep results of several inference_args.
 anchors="zero_effort analysis_synthesis f0 f0_power f0_power_mcep" # Rows to compare with, beside natural speech.
 anchors_only=false      # Evaluate the anchors alone: no training, no conversion.
@@ -73,11 +75,7 @@ export PYTHON=${python}  # for the scripts of utils/
 for name in stage stop_stage nj inference_nj num_nodes; do
     [[ ${!name} =~ ^[1-9][0-9]*$ ]] || die "--${name}: expected a number from 1 on, found '${!name}'"
 done
-if [ "${ngpu}" = auto ]; then
-    ngpu=$(nvidia-smi -L 2> /dev/null | grep -c '^GPU' || true)
-    ngpu=$((ngpu > 0 ? 1 : 0))
-fi
-[[ ${ngpu} =~ ^[0-9]+$ ]] || die "--ngpu: expected a number or auto, found '${ngpu}'"
+resolve_ngpu
 [ "${num_nodes}" -eq 1 ] || [ "${cmd_backend}" != local ] || die "--num_nodes ${num_nodes} needs cmd_backend=slurm"
 
 [ -z "${train_config}" ] || train_configs=${train_config}
@@ -215,7 +213,7 @@ if begins 6 "anchors$("${anchors_only}" || echo " and conversion with ${model}/$
         done
         ! "${anchors_only}" || continue
         out=${evc_exp}/decode_${set}${inference_tag:+_${inference_tag}}
-        options=(--plot "${plots}" "${extra[@]}")
+        options=(--plot "${plots}" ${vocoder:+--vocoder "${vocoder}"} "${extra[@]}")
         todo "${out}/.stage6" --inputs "${model}/${inference_model}" "${model}/config.yaml" "${data}/trials" \
             --scp "${data}/feats.scp" "${data}/wav.scp" --options="${options[*]}" || continue
         rm -f "${out}/wav.scp"
@@ -225,6 +223,15 @@ if begins 6 "anchors$("${anchors_only}" || echo " and conversion with ${model}/$
         in_jobs "${decode_cmd} --gpu ${gpu}" "${inference_nj}" "${data}/trials" "${out}/log/convert.JOB.log" "${convert[@]}"
         finished "${out}/.stage6" "${out}/wav.scp"
     done
+    if "${gta}" && ! "${anchors_only}"; then
+        for set in train dev; do
+            data=${dump}_${set} out=${evc_exp}/gta/${set}
+            todo "${out}/.stage6" --inputs "${model}/${inference_model}" --scp "${data}/feats.scp" || continue
+            in_jobs "${decode_cmd}" "${inference_nj}" "${data}/utt2spk" "${out}/log/gta.JOB.log" "${python}" -m evc2.bin.gta \
+                --model "${model}" --model_file "${inference_model}" --data_dir "${data}" --out "${out}"
+            finished "${out}/.stage6" "${out}/feats.scp"
+        done
+    fi
 fi
 
 if begins 7 "evaluation" "${skip_eval}"; then

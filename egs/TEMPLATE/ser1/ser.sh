@@ -20,7 +20,7 @@ db_root=                # Folder of the corpus.
 download=false          # Fetch the corpus if it has a public address.
 local_data_opts=        # More options for local/data.sh.
 # Audio and features
-copies="world hifigan"  # Vocoders whose copies of the speech are trained and tested on too (empty: natural speech only).
+copies="world hifigan_universal" # Vocoders whose copies of the speech are trained and tested on too (empty: natural speech only).
 copy_conf=conf/feats_hifigan.yaml # Rate of the natural speech that is copied; features of copies by neural vocoders.
 world_conf=conf/feats_world.yaml  # Features of copies by WORLD.
 feats_conf=conf/feats_ser.yaml    # Features of the neural judge.

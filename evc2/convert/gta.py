@@ -1,0 +1,46 @@
+"""Teacher-forced features of a data directory, for the fine-tuning of a vocoder (GTA: ground-truth aligned)."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from evc2.convert.evc import EVC
+from evc2.errors import UserError
+from evc2.feats.dump import part
+from evc2.feats.extract import names
+from evc2.fileio.ark import ArkWriter, ScpReader
+from evc2.fileio.datadir import DataDir
+
+
+@torch.inference_mode()
+def gta_part(evc: EVC, data: DataDir, out: Path, job: int = 1, njobs: int = 1) -> None:
+    """Write OUT/arks/feats.<job>.ark and .scp for one part of a data directory, to be joined by merge_extract.
+
+    Args:
+        evc: the loaded system.
+        data: data directory with the features that the system reads.
+        out: the folder to write to.
+        job, njobs: which part of how many.
+
+    Raises:
+        UserError: a system without teacher-forced features, missing or foreign features, or a result that is not in
+            time with its recording; nothing of this part is left then.
+    """
+    readers = {name: ScpReader(data.path / f"{name}.scp") for name in names(evc.contract)}
+    speakers = data.table("utt2spk")
+    emotions = data.table("utt2emo") if data.has("utt2emo") else {}
+    known = set(evc.stats.speakers)
+    (out / "feats.scp").unlink(missing_ok=True)
+    path = out / "arks" / f"feats.{job}.ark"
+    utts = part(data.utts, job, njobs)
+    with ArkWriter(path, path.with_suffix(".scp")) as writer:
+        for utt in utts:
+            source = {name: reader[utt] for name, reader in readers.items()}
+            speaker = speakers[utt] if speakers[utt] in known else None
+            feats = evc.model.teacher_forced({**source, "speaker": speaker, "emotion": emotions.get(utt)})
+            if feats.shape != source["feats"].shape:
+                raise UserError(f"{utt}: the system made {feats.shape}, but the recording has {source['feats'].shape}")
+            writer[utt] = np.asarray(feats, dtype=np.float32)
+    logging.info("job %d of %d: %d utterances", job, njobs, len(utts))
