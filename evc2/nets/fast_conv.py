@@ -16,6 +16,8 @@ from evc2.nets.fast_kernels import LANES, Kernels
 
 #: From this many channels on, the saved multiplications outweigh the transforms.
 MIN_CHANNELS = 64
+#: Values of one product of a block of tiles, for each thread: all products together stay near the processor.
+BLOCK = 2**15
 #: Longest filter that is transformed.
 MAX_TAPS = 12
 
@@ -36,7 +38,7 @@ class Scratch:
 
 
 def fast_conv(conv: nn.Conv1d, kernels: Kernels | None = None) -> TransformedConv | DirectConv:
-    """The faster form of a convolution (stride 1, one group, "same" padding, odd kernel), compiled if kernels are given."""
+    """The faster form of a convolution (stride 1, one group, "same" padding, odd kernel); kernels: compiled."""
     channels, taps = min(conv.in_channels, conv.out_channels), conv.kernel_size[0]
     if channels < MIN_CHANNELS or not 1 < taps <= MAX_TAPS:
         return DirectConv(conv)
@@ -171,12 +173,16 @@ class CompiledConv(TransformedConv):
     def after_relu(
         self, x: torch.Tensor, frames: int, slope: float, scratch: Scratch, add_to: torch.Tensor | None = None
     ) -> torch.Tensor:
-        f, channels = self.filter, x.shape[2]
-        x = x.reshape(-1, channels)
-        rows = self.dilation * -(-frames // (self.dilation * f.tile))
-        tiles = scratch("tiles", f.products, rows, channels)
-        self.kernels.into(f.taps, x, frames, self.dilation, self.reach, slope, tiles)
-        products = torch.bmm(tiles, self.weight, out=scratch("products", f.products, rows, self.weight.shape[2]))
-        out = scratch("out", frames, self.weight.shape[2]) if add_to is None else add_to
-        self.kernels.back(f.taps, products, self.bias, frames, self.dilation, add_to is not None, out)
+        f, d = self.filter, self.dilation
+        x = x.reshape(-1, x.shape[2])[:frames]
+        wide, out_wide = x.shape[1], self.weight.shape[2]
+        rows = d * -(-frames // (d * f.tile))
+        size = min(rows, max(32, BLOCK * torch.get_num_threads() // max(wide, out_wide)))
+        out = scratch("out", frames, out_wide) if add_to is None else add_to
+        for first in range(0, rows, size):
+            part = range(first, min(rows, first + size))
+            tiles = scratch("tiles", f.products, len(part), wide)
+            self.kernels.into(f, x, d, self.reach, slope, part, tiles)
+            products = torch.bmm(tiles, self.weight, out=scratch("products", f.products, len(part), out_wide))
+            self.kernels.back(f, products, self.bias, d, add_to is not None, part, out)
         return out[:, None] if add_to is None else out

@@ -36,8 +36,8 @@ static inline vec relu(vec v, float slope) {{
 """
 _INTO = """
 void into_{taps}(const float *x, long frames, long channels, long d, long n, long reach, float slope, float *v,
-                 long first, long last) {{
-  const long rows = d * n, plane = rows * channels;
+                 long block, long size, long first, long last) {{
+  const long plane = size * channels;
   for (long row = first; row < last; row++) {{
     const float *in[{inputs}];
     for (long s = 0; s < {inputs}; s++) {{
@@ -45,7 +45,7 @@ void into_{taps}(const float *x, long frames, long channels, long d, long n, lon
       in[s] = t >= 0 && t < frames ? x + t * channels : zeros;
     }}
     for (long c = 0; c < channels; c += {lanes}) {{
-      float *o = v + row * channels + c;
+      float *o = v + (row - block) * channels + c;
 {body}
     }}
   }}
@@ -53,12 +53,12 @@ void into_{taps}(const float *x, long frames, long channels, long d, long n, lon
 """
 _BACK = """
 void back_{taps}(const float *p, long frames, long channels, long d, long n, const float *bias, long add, float *y,
-                 long first, long last) {{
-  const long rows = d * n, plane = rows * channels;
+                 long block, long size, long first, long last) {{
+  const long plane = size * channels;
   for (long row = first; row < last; row++) {{
     const long t0 = d * {tile} * (row % n) + row / n;
     for (long c = 0; c < channels; c += {lanes}) {{
-      const float *i = p + row * channels + c;
+      const float *i = p + (row - block) * channels + c;
       const vec b = *(const vec *)(bias + c);
 {body}
       for (long s = 0; s < {tile} && t0 + d * s < frames; s++) {{
@@ -139,41 +139,62 @@ class Kernels:
         return Kernels(ctypes.CDLL(str(path)))
 
     def into(
-        self, taps: int, x: torch.Tensor, frames: int, dilation: int, reach: int, slope: float, out: torch.Tensor
+        self, f: Filter, x: torch.Tensor, dilation: int, reach: int, slope: float, rows: range, out: torch.Tensor
     ) -> None:
-        """LeakyReLU of x [frames, C] and its transformed tiles [products, rows, C] of a filter of so many taps."""
-        self._run(
-            getattr(self._library, f"into_{taps}"),
-            *(_pointer(x), ctypes.c_long(frames), ctypes.c_long(x.shape[1]), ctypes.c_long(dilation)),
-            *(ctypes.c_long(out.shape[1] // dilation), ctypes.c_long(reach), ctypes.c_float(slope), _pointer(out)),
-            rows=out.shape[1],
-        )
+        """LeakyReLU of x [T, C], then tiles of a filter, transformed.
+
+        Args:
+            f: the filter.
+            x: input.
+            dilation: of the convolution; its phases are treated one after the other.
+            reach: inputs before an output's own time that enter it.
+            slope: of the LeakyReLU.
+            rows: which tiles; there are ``dilation * n``, n of each phase.
+            out: [products, len(rows), C].
+        """
+        frames, channels = x.shape
+        n = -(-frames // (dilation * f.tile))
+        self._run(f"into_{f.taps}", rows, _pointer(x), frames, channels, dilation, n, reach, slope, _pointer(out))
 
     def back(
-        self, taps: int, products: torch.Tensor, bias: torch.Tensor, frames: int, dilation: int, add: bool, out: torch.Tensor
+        self,
+        f: Filter,
+        products: torch.Tensor,
+        bias: torch.Tensor,
+        dilation: int,
+        add: bool,
+        rows: range,
+        out: torch.Tensor,
     ) -> None:
-        """Samples [frames, C] from products [products, rows, C], written to ``out`` or added to it."""
+        """The samples of some tiles, written to ``out`` [T, C] or added to it; arguments as of :meth:`into`."""
+        frames, channels = out.shape
+        n = -(-frames // (dilation * f.tile))
         self._run(
-            getattr(self._library, f"back_{taps}"),
-            *(_pointer(products), ctypes.c_long(frames), ctypes.c_long(out.shape[1]), ctypes.c_long(dilation)),
-            *(ctypes.c_long(products.shape[1] // dilation), _pointer(bias), ctypes.c_long(add), _pointer(out)),
-            rows=products.shape[1],
+            *(f"back_{f.taps}", rows, _pointer(products), frames, channels, dilation, n, _pointer(bias), int(add)),
+            _pointer(out),
         )
 
-    def _run(self, function: ctypes._CFuncPtr, *arguments: ctypes._SimpleCData, rows: int) -> None:
+    def _run(self, name: str, rows: range, *arguments: int | float | ctypes.c_void_p) -> None:
         """Rows are shared among as many threads as torch uses (ctypes lets go of the interpreter meanwhile)."""
-        threads = min(torch.get_num_threads(), rows)
-        edges = [rows * i // threads for i in range(threads + 1)]
-        spans = [(ctypes.c_long(a), ctypes.c_long(b)) for a, b in zip(edges, edges[1:], strict=False)]
+        function = getattr(self._library, name)
+        converted = [ctypes.c_float(a) if isinstance(a, float) else _long(a) for a in arguments]
+        converted += [_long(rows.start), _long(len(rows))]
+        threads = min(torch.get_num_threads(), len(rows))
+        edges = [rows.start + len(rows) * i // threads for i in range(threads + 1)]
         if threads == 1:
-            function(*arguments, *spans[0])
+            function(*converted, _long(rows.start), _long(rows.stop))
             return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(max_workers=os.cpu_count())
-        others = [self._pool.submit(function, *arguments, *span) for span in spans[1:]]
-        function(*arguments, *spans[0])
+        spans = list(zip(edges, edges[1:], strict=False))
+        others = [self._pool.submit(function, *converted, _long(a), _long(b)) for a, b in spans[1:]]
+        function(*converted, *map(_long, spans[0]))
         for other in others:
             other.result()
+
+
+def _long(value: int | ctypes.c_void_p) -> ctypes.c_long | ctypes.c_void_p:
+    return ctypes.c_long(value) if isinstance(value, int) else value
 
 
 def _pointer(x: torch.Tensor) -> ctypes.c_void_p:

@@ -13,7 +13,6 @@ from espnet2.utils.types import str_or_none
 from evc2.errors import UserError, check_keys, nearest
 from evc2.feats.contract import FeatureContract
 from evc2.fileio.datadir import DataDir
-from evc2.nets.vocoders import copy_weights
 from evc2.systems.vocoder import AbsVocoderModel
 from evc2.tasks.abs_task import TurnTask
 from evc2.train.copies import Copies
@@ -98,7 +97,9 @@ class VocoderTask(TurnTask):
             vocoder.contract.require_same(
                 contract, f"--init_vocoder {args.init_vocoder}", "--feats_contract", vocoder.keys
             )
-            copy_weights(vocoder.generator, model.generator)
+            if vocoder.net is None:
+                raise UserError(f"--init_vocoder {args.init_vocoder}: has no network to start from")
+            model.start_from(vocoder.net)
             logging.info("the generator starts from %s", args.init_vocoder)
         return model
 

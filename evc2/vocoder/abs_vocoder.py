@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
+
+if TYPE_CHECKING:
+    from torch import nn
 
 #: Features of one utterance: name -> array whose first axis is time.
 Feats = Mapping[str, np.ndarray]
@@ -27,6 +30,8 @@ class AbsVocoder(ABC):
     kind: ClassVar[str]
     #: Keys of the contract that must agree with the features' (None: all of them).
     keys: ClassVar[tuple[str, ...] | None] = None
+    #: The network that makes the sound, from which a training may start (None: there is none).
+    net: nn.Module | None = None
 
     def __init__(self, contract: FeatureContract) -> None:
         if contract.kind != self.kind:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ MEL_KEYS = (
 )
 #: Frames that go through the network at once, all utterances of a batch together; longer input is cut in pieces.
 PIECE = 2048
-#: A compiled network sees lengths in steps of this many frames only.
+#: A network of torch.compile sees lengths in steps of this many frames only.
 BUCKET = 64
 
 
@@ -39,7 +39,8 @@ class ConvVocoder(AbsVocoder):
         generator: module with ``hop`` and ``context`` (see :func:`evc2.nets.hifigan.build_generator`).
         device: torch device name.
         mean, scale: [n_mels] each; the generator gets (mel - mean) / scale.
-        compile: compile the network (about a minute at the first call; needs a C++ compiler on CPU).
+        compile: HiFi-GAN on CPU: compile parts of it in C (seconds, once a machine; without a compiler a line in the
+            log, and the same result in more time). Elsewhere torch.compile (about a minute at the first call).
         dtype: float32, bfloat16 or float16 (the latter for GPUs).
 
     Raises:
@@ -73,10 +74,10 @@ class ConvVocoder(AbsVocoder):
         self.mean, self.scale = _statistics(mean, scale, contract.n_mels)
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         generator.remove_weight_norm()
-        self.generator = generator.eval().to(self.device, self.dtype)
+        self.net = generator.eval().to(self.device, self.dtype)
         self.context = generator.context
-        self.compiled = compile
-        self._network = self._choose_network()
+        self._by_torch = False  # whether torch.compile is at work
+        self._network = self._choose_network(compile)
         self._silence = compress(np.zeros(contract.n_mels), contract).astype(np.float32)
 
     @classmethod
@@ -90,17 +91,20 @@ class ConvVocoder(AbsVocoder):
 
         return load_vocoder(path, contract, device, **conf)
 
-    def _choose_network(self) -> Any:
+    def _choose_network(self, compile: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The quickest form of the generator: [B, n_mels, T] -> [B, 1, T * hop]."""
         import torch
 
-        if self.compiled:
-            return torch.compile(self.generator)
-        if self.device.type == "cpu" and self.dtype == torch.float32:
-            from evc2.nets.fast_hifigan import FastHiFiGAN, supported
+        from evc2.nets.fast_hifigan import FastHiFiGAN, supported
 
-            if supported(self.generator):
-                return FastHiFiGAN(self.generator)
-        return self.generator
+        if supported(self.net):
+            try:
+                return FastHiFiGAN(self.net, compile=compile)
+            except OSError as error:
+                logging.warning("the vocoder runs uncompiled: %s", error)
+                return FastHiFiGAN(self.net)
+        self._by_torch = compile
+        return torch.compile(self.net) if compile else self.net
 
     def synthesize(self, feats: Feats, length: int | None = None) -> np.ndarray:
         """Mel spectrogram "feats" [T, n_mels] to float32 [T * hop], cut or zero-padded to ``length`` if given.
@@ -136,7 +140,7 @@ class ConvVocoder(AbsVocoder):
         import torch
 
         frames = max(len(mel) for mel in mels) + self.context
-        if self.compiled:
+        if self._by_torch:
             frames = -(-frames // BUCKET) * BUCKET
         batch = np.tile(self._silence, (len(mels), frames, 1))
         for row, mel in zip(batch, mels, strict=True):
@@ -163,15 +167,14 @@ class ConvVocoder(AbsVocoder):
         return torch.cat(parts, dim=1)
 
     def _call(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.compiled:
+        if not self._by_torch:
             return self._network(x)
         try:
             return self._network(x)
         except Exception as error:  # a missing compiler surfaces as one of several classes of torch._inductor
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             logging.warning("the vocoder runs uncompiled: torch.compile failed (%s)", reason)
-            self.compiled = False
-            self._network = self._choose_network()
+            self._network = self._choose_network(compile=False)
             return self._network(x)
 
 

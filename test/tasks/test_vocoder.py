@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from evc2.bin.show_model import main as show_model
 from evc2.bin.voc_train import main as voc_train
 from evc2.bin.vocode import main as vocode
 from evc2.errors import UserError
@@ -19,6 +20,8 @@ from evc2.feats.mel import log_mel
 from evc2.fileio.ark import ArkWriter
 from evc2.fileio.audio import read_audio, write_audio
 from evc2.fileio.datadir import write_table
+from evc2.nets.vocoders import build_generator
+from evc2.tasks.vocoder import VocoderTask
 from evc2.vocoder import build_vocoder
 
 CONTRACT = {
@@ -170,3 +173,31 @@ def test_mistakes_are_named(corpus, tmp_path):
         voc_train(words(corpus, "hifigan", tmp_path, "--gain", "1.0", "0.5"))
     with pytest.raises(UserError, match="hop 32"):
         voc_train(words(corpus, "hifigan", tmp_path, vocoder_conf={"generator": {"version": "v1"}}))
+
+
+CONFIGS = sorted((Path(__file__).parents[2] / "egs/TEMPLATE/voc1/conf").rglob("train_*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_every_configuration_is_a_vocoder(path):
+    """Every key is one that exists, and the sizes fit the contract of the universal HiFi-GAN."""
+    contract = FeatureContract.load(
+        path.parents[0 if path.parent.name == "conf" else 1] / "../../evc1/conf/feats_hifigan.yaml"
+    )
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    args = VocoderTask.get_parser().parse_args(["--config", str(path)])
+    assert args.vocoder == config["vocoder"] and set(args.optims) <= set(VocoderTask.model_class(args).turns)
+    with torch.device("meta"):
+        generator = build_generator(config["vocoder"], config["vocoder_conf"]["generator"], contract)
+    assert sum(p.numel() for p in generator.parameters()) > 0
+
+
+def test_show_model_counts_the_published_generator(capsys):
+    conf = Path(__file__).parents[2] / "egs/TEMPLATE"
+    words = ["--config", str(conf / "voc1/conf/tuning/train_hifigan_repo.yaml")]
+    with pytest.raises(UserError, match="give --contract"):
+        show_model(words)
+    show_model([*words, "--contract", str(conf / "evc1/conf/feats_hifigan.yaml")])
+    # 13.92 million (Kong et al., table 1), and the lengths of the kernels, which weight norm keeps apart.
+    table = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert table["generator"] == "13,936,130" and set(table) == {"generator", "discriminator", "total"}

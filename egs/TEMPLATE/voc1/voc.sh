@@ -6,7 +6,7 @@ set -euo pipefail
 stage=1                 # First stage: 1 data, 2 audio, 3 features, 4 trials, 5 training, 6 vocoding, 7 evaluation.
 stop_stage=7            # Last stage.
 force=false             # Redo stages that are up to date; training starts anew.
-skip_train=false        # Only vocode and evaluate: the vocoders of --vocoders (stages 5 is left out).
+skip_train=false        # Only vocode and evaluate: the vocoders of --vocoders (stage 5 is left out).
 python=python3          # Interpreter of all commands.
 # Where
 expdir=exp              # Folder for models and results.
@@ -38,7 +38,7 @@ inference_model=        # Model file of the training to vocode with (empty: the 
 # Table
 vocoders="world griffin_lim hifigan_universal" # Vocoders beside the trained one: names or paths.
 asr_model=              # Whisper model for CER and WER: folder or name on the hub (empty: the command's default).
-metrics=mel_l1,mr_stft,pesq_wb,dnsmos_ovrl,cer,speaker_sim # Columns; pesq_wb where its package is installed.
+metrics=mel_l1,mr_stft,pesq_wb,dnsmos_ovrl,cer,spk_sim # Columns; pesq_wb where its package is installed.
 eval_args=              # More options for evc2.bin.evaluate.
 
 help_message="usage: $0 [--option value ...]      options may also come from a file of lines name=value: --config FILE"
@@ -113,8 +113,9 @@ if begins 4 "trials: each utterance is to become itself"; then
     for set in "${tests[@]}"; do
         out=${dump}_${set}_copy
         need "${out}/.stage3" 3
-        [ -e "${out}/utt2emo" ] || awk '{print $1, "other"}' "${out}/utt2spk" > "${out}/utt2emo"
-        join "${out}/utt2spk" "${out}/utt2emo" | awk '{print $1, $1, $2, $3, $1}' > "${out}/trials"
+        # One emotion for all: a copy changes none, and the table is not to be divided by them.
+        awk '{print $1, "other"}' "${out}/utt2spk" > "${out}/utt2emo"
+        awk '{print $1, $1, $2, "other", $1}' "${out}/utt2spk" > "${out}/trials"
     done
 fi
 

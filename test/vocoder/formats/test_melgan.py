@@ -76,7 +76,7 @@ def test_published_mel_and_size(tmp_path):
     c = vocoder.contract
     assert (c.rate, c.n_fft, c.hop, c.win, c.n_mels) == (22050, 1024, 256, 1024, 80)
     assert (c.fmin, c.fmax, c.log_base, c.floor, c.center, c.power) == (0, 11025, "10", 1e-5, False, 1)
-    assert sum(p.numel() for p in vocoder.generator.parameters()) == 4_260_257
+    assert sum(p.numel() for p in vocoder.net.parameters()) == 4_260_257
 
 
 def test_hop_of_another_size_is_refused(tmp_path):
