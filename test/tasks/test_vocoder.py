@@ -137,10 +137,11 @@ def test_fine_tuning_on_generated_mels_starts_from_given_weights(trained, corpus
     command = words(corpus, vocoder, tmp_path, *more, "--valid_feats_dir", str(corpus / "dev"), max_epoch=1)
     turn = "main" if vocoder == "wavernn" else "generator"
     voc_train([*command, "--optims", f"{turn}.lr=0.0"])
-    contract = FeatureContract.from_dict(CONTRACT)
-    mel = {"feats": log_mel(0.1 * np.ones(900), contract)}
-    before, after = (build_vocoder(str(p))(mel, contract=contract) for p in (trained[vocoder], tmp_path / "exp"))
-    assert np.abs(before - after).max() < 1e-4
+    before, after = (
+        dict(build_vocoder(str(p)).net.named_parameters()) for p in (trained[vocoder], tmp_path / "exp")
+    )  # not the running statistics of norms, which follow the new features
+    assert before.keys() == after.keys()
+    assert all(torch.allclose(value, after[name], rtol=1e-4, atol=1e-6) for name, value in before.items())
     with pytest.raises(UserError, match="go together"):
         voc_train(command[:-2])
 
