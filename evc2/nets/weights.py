@@ -45,7 +45,7 @@ def read_checkpoint(path: str | Path, device: str = "cpu") -> Any:
         raise UserError(f"{path}: cannot read the weights: {error.strerror or error}") from None
     except pickle.UnpicklingError as error:
         reason = " ".join(str(error).split())
-        if "Unsupported" in reason or "GLOBAL" in reason:
+        if "GLOBAL" in reason or "Unsupported class" in reason:  # other operands: the file is no pickle at all
             named = reason.partition("GLOBAL ")[2].split(" ")[0]
             raise UserError(
                 f"{path}: this checkpoint holds pickled code{f' ({named})' if named else ''}, which is not run. "
