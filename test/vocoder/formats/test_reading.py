@@ -35,7 +35,13 @@ def test_whole_modules_are_refused_with_their_class(tmp_path):
 def test_damaged_files(tmp_path):
     torch.save({"generator": {"conv_pre.bias": torch.zeros(9)}}, tmp_path / "g")
     whole = (tmp_path / "g").read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"", b"not weights at all", b"# A page of text\n", whole[:200] + b"\0" * 60 + whole[260:]):
+    for damaged in (
+        whole[: len(whole) // 2],
+        b"",
+        b"not weights at all",
+        b"# A page of text\n",
+        whole[:200] + b"\0" * 60 + whole[260:],
+    ):
         (tmp_path / "bad").write_bytes(damaged)
         with pytest.raises(UserError, match=r"bad: damaged, or not a file of torch\.save"):
             load_vocoder(tmp_path / "bad")
