@@ -107,6 +107,28 @@ def tiny_model(tmp_path: Path, tiny_conf, tiny_weights, tiny_stats, tiny_contrac
 
 
 @pytest.fixture
+def tiny_f0_model(tmp_path: Path, tiny_stats, tiny_contract) -> Path:
+    """The same of a system for F0 alone, to go beside it."""
+    torch = pytest.importorskip("torch")
+    from evc2.systems import build
+
+    folder = tmp_path / "exp" / "tiny" / "f0"
+    folder.mkdir(parents=True)
+    conf = {
+        "domains": ["neutral", "angry"],
+        "generator": {"channels": 4, "num_res": 1},
+        "discriminator": {"channels": 2},
+    }
+    config = {"system": "cyclegan_cwt", "system_conf": conf, "feats_contract": tiny_contract.to_dict()}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        torch.save(build("cyclegan_cwt", conf).state_dict(), folder / "1epoch.pth")
+    tiny_stats.save(folder / "stats.npz")
+    return folder
+
+
+@pytest.fixture
 def tiny_data(tmp_path: Path) -> Path:
     """A data directory of five utterances and four trials, the last without a reference, one with a new speaker."""
     from evc2.fileio.audio import write_audio

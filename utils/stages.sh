@@ -73,6 +73,19 @@ words() {
     unset 'extra[-1]'
     [ -n "${2//[[:space:]]/}" ] || extra=()
 }
+# value_of NAME DEFAULT OPTIONS...: the last value of --NAME among options that go on to another script, else DEFAULT.
+value_of() {
+    local name=$1 value=$2
+    shift 2
+    while [ $# -gt 0 ]; do
+        case ${1//-/_} in
+            "__${name}="*) value=${1#*=} ;;
+            "__${name}") value=${2-} && shift $(($# > 1)) ;;
+        esac
+        shift
+    done
+    printf '%s\n' "${value}"
+}
 lines() { wc -l < "$1"; }
 least() { echo $(($1 < $2 ? $1 : $2)); }
 

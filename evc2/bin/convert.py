@@ -9,6 +9,9 @@ from evc2.cli import ArgumentParser, add_vocoder_options, parse_bool, run, setup
 from evc2.errors import UserError
 
 EXIT_SKIPPED = 3
+OPTIONS = (
+    "speaker", "source_emotion", "intensity", "f0", "spectrum", "power", "envelope", "duration", "style", "style_seed",
+)  # fmt: skip
 
 
 def get_parser() -> ArgumentParser:
@@ -29,11 +32,18 @@ def get_parser() -> ArgumentParser:
     add("--source_emotion", metavar="E", help="emotion of the recording; without: the model's other one, or utt2emo")
     add("--speaker", metavar="S", help="who speaks, if a training speaker; without: any voice, or utt2spk")
     add("--intensity", type=float, default=1.0, metavar="X", help="0 is the source, 1 the conversion, up to 2")
-    add("--f0", choices=("convert", "keep"), default="convert", help="what to do with the pitch")
+    add(
+        "--f0", choices=("convert", "keep", "cwt"), default="convert", help="what to do with the pitch; cwt: --f0_model"
+    )
+    add("--f0_model", metavar="DIR_OR_PACK", help="model of the system cyclegan_cwt, which converts pitch contours")
     add("--spectrum", choices=("network", "gaussian", "keep"), default="network", help="what changes the spectrum")
     add("--power", choices=("network", "gaussian", "keep"), help="what changes the power; without: the system's choice")
     add("--envelope", choices=("differential", "direct"), default="differential",
         help="filter the measured envelope by the change, or synthesise the converted cepstra")  # fmt: skip
+    add("--duration", choices=("keep", "scale"), default="keep", help="scale: as the emotion does in the training data")
+    add("--style", choices=("mean", "reference", "random"), help="whose style; without: the system's default")
+    add("--reference", metavar="WAV", help="recording whose style to copy, with --style reference")
+    add("--style_seed", type=int, default=0, metavar="N", help="of --style random")
     add("--plot", type=parse_bool, default=False, help="also draw spectrogram and F0, source above, converted below")
     add_vocoder_options(parser, default=None)
     add("--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:N")
@@ -62,16 +72,22 @@ def check_args(parser: ArgumentParser, args) -> None:
         parser.error("give either --emotion or --direction")
 
 
+def check_pairs(args) -> None:
+    """UserError for options that need one another, before anything is loaded."""
+    if (args.f0 == "cwt") != (args.f0_model is not None):
+        raise UserError("--f0 cwt and --f0_model DIR_OR_PACK go together: give both or neither")
+    if (args.style == "reference") != (args.reference is not None):
+        raise UserError("--style reference and --reference WAV go together: give both or neither")
+
+
 def main(cmd: Sequence[str] | None = None) -> None:
     """Convert."""
     parser = get_parser()
     args = parser.parse_args(cmd)
     check_args(parser, args)
     setup_logging()
-    options = {
-        name: getattr(args, name)
-        for name in ("speaker", "source_emotion", "intensity", "f0", "spectrum", "power", "envelope")
-    }
+    check_pairs(args)
+    options = {name: getattr(args, name) for name in OPTIONS}
     if args.data_dir is not None:
         return convert_data_dir(args, options)
     source, target = map(Path, args.inout)
@@ -84,7 +100,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
         expected, args.emotion = evc.direction(args.direction)
         if options["source_emotion"] not in (None, expected):
             raise UserError(f"direction {args.direction} starts from {expected}, not {options['source_emotion']}")
-    options["emotion"] = args.emotion
+    options |= {"emotion": args.emotion, "reference": style_reference(args, evc)}
     if not source.is_dir():
         print(convert_file(evc, source, target, options, args.plot))
         return None
@@ -111,7 +127,22 @@ def load(args):
         vocoder = build_vocoder(args.vocoder, contract, check_device(args.device), **vocoder_conf(args))
     elif args.vocoder_conf:
         raise UserError("--vocoder_conf goes with --vocoder")
-    return EVC.from_pretrained(args.model, args.model_file, args.device, vocoder)
+    return EVC.from_pretrained(args.model, args.model_file, args.device, vocoder, args.f0_model)
+
+
+def style_reference(args, evc):
+    """Features of the --reference recording, analysed once for all conversions."""
+    if args.reference is None:
+        return None
+    from evc2.fileio.audio import read_audio
+
+    try:
+        return evc.reference(*read_audio(args.reference))
+    except UserError as error:
+        message = str(error)
+        raise UserError(
+            f"--reference {message if args.reference in message else f'{args.reference}: {message}'}"
+        ) from None
 
 
 def convert_data_dir(args, options: dict) -> None:
@@ -126,6 +157,7 @@ def convert_data_dir(args, options: dict) -> None:
     from evc2.convert.batch import convert_trials
 
     evc = load(args)
+    options["reference"] = style_reference(args, evc)
     logging.info("%d trials", len(trials))
     return convert_trials(evc, data, trials, Path(args.out), options, args.plot, args.job, args.njobs)
 

@@ -66,9 +66,9 @@ def main(cmd: Sequence[str] | None = None) -> None:
         )
     sets = cut(utterances, chosen)
     check_directions(directions, sets["train"])
-    trials = {name: make_trials(sets[name], directions, args.intensity) for name in ("dev", "test")}
+    trials = {name: make_trials(sets[name], directions, args.intensity) for name in sets if name != "train"}
     for name, those in trials.items():
-        report_trials(name, those, needed=name == "test")
+        report_trials(name, those, needed=name != "dev")
     write_corpus(args.out, sets, trials)
     logging.info("wrote %s", args.out)
     print(summary(sets))

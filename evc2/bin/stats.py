@@ -1,4 +1,4 @@
-"""Compute means and deviations of features, log F0 and power by speaker and emotion (stage 4)."""
+"""Compute means and deviations of features, log F0, power and duration by speaker and emotion (stage 4)."""
 
 from collections.abc import Sequence
 
@@ -27,13 +27,19 @@ def main(cmd: Sequence[str] | None = None) -> None:
     from evc2.fileio.datadir import DataDir, validate
 
     stats, first = Stats(), None
+    # Different sentences compare by the letter; without any text, utterances count as equally long on the mean.
+    with_text = all(DataDir(path).has("text") for path in args.data_dir)
+    if not with_text:
+        logging.warning("no text: durations are of whole utterances, so emotions should share their sentences")
     for path in args.data_dir:
         validate(path, need=("utt2spk", "feats.scp"))
-        data = DataDir(path)
+        data, seconds = DataDir(path), 0.005
         if data.has("feats.yaml"):
             contract = FeatureContract.load(data.path / "feats.yaml")
             first = first or (path, contract)
             first[1].require_same(contract, mine=first[0], theirs=path)
+            seconds = contract.frame_seconds
+        text = data.table("text") if with_text else {}
         utt2spk, feats = data.table("utt2spk"), data.table("feats.scp")
         if data.has("utt2emo"):
             utt2emo = data.table("utt2emo")
@@ -43,7 +49,11 @@ def main(cmd: Sequence[str] | None = None) -> None:
         readers = {n: ScpReader(data.path / f"{n}.scp") for n in ("feats", "f0", "power") if data.has(f"{n}.scp")}
         for utt in feats:
             arrays = {name: reader[utt] for name, reader in readers.items()}
-            stats.add(utt2spk[utt], utt2emo[utt], **arrays)
+            duration = len(arrays["feats"]) * seconds
+            if with_text:
+                letters = sum(letter.isalnum() for letter in text.get(utt, ""))
+                duration = duration / letters if letters else None
+            stats.add(utt2spk[utt], utt2emo[utt], **arrays, duration=duration)
     stats.save(args.out)
     frames = stats.get().n_frames
     print(f"{args.out}: {frames} frames of {len(stats.speakers)} speakers; emotions: {' '.join(stats.emotions)}")

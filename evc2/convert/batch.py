@@ -7,6 +7,7 @@ from typing import Any
 
 from evc2.convert.evc import EVC
 from evc2.convert.jobs import Made, run_jobs, utterance
+from evc2.convert.options import Options
 from evc2.errors import UserError
 from evc2.fileio.audio import read_audio, write_audio
 from evc2.fileio.datadir import DataDir
@@ -72,7 +73,7 @@ def convert_folder(
         UserError: a folder without recordings, or in which an output would replace a source; unknown options.
     """
     # What is wrong with the options is wrong for every file: say it once, before the first.
-    evc.check(options["emotion"], options.get("speaker"), options.get("source_emotion"))
+    evc.resolve(Options(**options))
     inside = target.resolve()
     if inside == source.resolve():
         raise UserError(f"{target}: is the folder of the sources; choose another folder for the conversions")

@@ -1,5 +1,6 @@
 """Finding and reading the files of a trained model. Nothing in them is ever executed."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,8 +9,10 @@ from typing import Any
 
 from evc2.errors import UserError, nearest
 from evc2.feats.contract import FeatureContract
+from evc2.feats.stats import Stats
 from evc2.fileio.pack import open_pack
-from evc2.nets.weights import weight_files
+from evc2.nets.weights import load_weights, weight_files
+from evc2.systems import build
 
 NEEDED = ("system", "system_conf", "feats_contract")
 
@@ -118,3 +121,30 @@ def fill(model: Any, weights: Mapping[str, Any], path: Path) -> None:
                 f"were the two files made by one training run?"
             )
     model.load_state_dict(weights, strict=False)
+
+
+def load_model(path: str | Path, model_file: str | None, device: str) -> tuple[Any, list[str] | None]:
+    """Load the system of a model directory or pack, and the emotions it was trained with (None: not noted).
+
+    Args:
+        path: the directory or the .zip file.
+        model_file: name of the weights in a directory; None takes the best by validation.
+        device: torch device name.
+
+    Returns:
+        the model, on the device, in evaluation mode, with ``contract`` and ``stats``.
+
+    Raises:
+        UserError: missing, damaged or foreign files; weights that hold code; no such device.
+    """
+    check_device(device)
+    with ExitStack() as stack:
+        path = Path(path)
+        folder = stack.enter_context(open_pack(path)) if path.is_file() else path
+        files = find_model(folder, model_file)
+        contract = FeatureContract.from_dict(files.config["feats_contract"])
+        model = build(files.config["system"], files.config["system_conf"] or {})
+        fill(model, load_weights(files.weights, "cpu"), files.weights)
+        model.stats, model.contract = Stats.load(files.stats), contract
+    logging.info("model %s, %s, on %s", path, files.weights.name, device)
+    return model.to(device).eval(), (files.config.get("labels") or {}).get("emotions")

@@ -7,6 +7,7 @@ import numpy as np
 from evc2.errors import UserError
 from evc2.feats import world
 from evc2.feats.contract import FeatureContract
+from evc2.feats.duration import stretch, stretch_f0
 from evc2.feats.prosody import convert_f0, convert_power
 from evc2.feats.stats import Moments, Stats
 from evc2.vocoder import build_vocoder
@@ -50,21 +51,24 @@ def render(
     mcep: np.ndarray | None = None,
     power: np.ndarray | None = None,
     envelope: str = "differential",
+    ratio: float = 1.0,
 ) -> tuple[np.ndarray, float]:
     """Synthesise an utterance with some of its features replaced; the aperiodicity stays the source's.
 
     Args:
         analysis: what :func:`evc2.feats.world.analyze` gives with the envelope: feats, f0, power, sp, ap.
         contract: its definition.
-        length: samples wanted.
+        length: samples wanted, before the time axis is scaled.
         f0: new F0 [T] in Hz, 0 = unvoiced; None keeps the measured one.
         mcep: new coded envelope [T, order]; None keeps the measured envelope, untouched by coding.
         power: new ln frame power [T]; None keeps what the envelope has.
         envelope: see :func:`new_envelope`.
+        ratio: how much longer than the source the result is; its frames are then interpolated.
 
     Returns:
-        float32 wav [length] and the gain applied to it: 1, or less where the peak had passed full scale. One gain
-        for the utterance, because clipping would be heard and a limiter would change the power that was asked for.
+        float32 wav [round(length * ratio)] and the gain applied to it: 1, or less where the peak had passed full scale.
+        One gain for the utterance, because clipping would be heard and a limiter would change the power that was asked
+        for.
     """
     sp = analysis["sp"]
     if mcep is not None:
@@ -72,8 +76,17 @@ def render(
     if power is not None:
         sp = sp * np.exp(np.asarray(power, dtype=np.float64) - world.frame_power(sp))[:, None]
     feats = {"f0": analysis["f0"] if f0 is None else f0, "sp": sp, "ap": analysis["ap"]}
+    if ratio != 1.0:
+        frames, length = scaled(len(sp), ratio), round(length * ratio)
+        feats["f0"], feats["ap"] = stretch_f0(feats["f0"], frames), stretch(feats["ap"], frames)
+        feats["sp"] = np.exp(stretch(np.log(sp), frames))
     wav = build_vocoder("world", contract)(feats, contract=contract, length=length)
     return within_full_scale(wav)
+
+
+def scaled(frames: int, ratio: float) -> int:
+    """Number of frames after scaling the time axis."""
+    return max(1, round(frames * ratio))
 
 
 def moment_pair(

@@ -22,7 +22,8 @@ def interpolate(src: Moments, tgt: Moments, intensity: float) -> Moments:
         values[f"{name}_mean"] = a + intensity * (b - a)
         a, b = getattr(src, f"{name}_std"), getattr(tgt, f"{name}_std")
         values[f"{name}_std"] = a * (b / a) ** intensity
-    return Moments(**values, n_frames=tgt.n_frames)
+    duration = src.duration_mean + intensity * (tgt.duration_mean - src.duration_mean)
+    return Moments(**values, n_frames=tgt.n_frames, duration_mean=duration)
 
 
 def convert_f0(f0: np.ndarray, src: Moments, tgt: Moments, intensity: float = 1.0) -> np.ndarray:
@@ -78,3 +79,34 @@ def convert_power(power: np.ndarray, src: Moments, tgt: Moments, intensity: floa
     speech = np.maximum(power.astype(np.float64), speech_threshold(power))
     gain = (speech - src.power_mean) / src.power_std * aim.power_std + aim.power_mean - speech
     return (power + gain).astype(power.dtype)
+
+
+MIN_VOICED = 10
+"""Fewer frames (50 ms) voiced in both say nothing about pitch."""
+
+
+def lf0_rmse(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Root of the mean squared difference of ln F0 over frames voiced in both, in nats.
+
+    Args:
+        x, y: [K] F0 in Hz, aligned, 0 where unvoiced.
+
+    Returns:
+        None with fewer than MIN_VOICED such frames.
+    """
+    a, b = _both_voiced(x, y)
+    return None if len(a) < MIN_VOICED else float(np.sqrt(np.mean((a - b) ** 2)))
+
+
+def lf0_corr(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Pearson's correlation of ln F0 over frames voiced in both; arguments and None as for :func:`lf0_rmse`.
+
+    None also for a contour that deviates by less than 0.1 %: its correlation would be that of estimation noise.
+    """
+    a, b = _both_voiced(x, y)
+    return None if len(a) < MIN_VOICED or min(a.std(), b.std()) < 1e-3 else float(np.corrcoef(a, b)[0, 1])
+
+
+def _both_voiced(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    voiced = (x > 0) & (y > 0)
+    return np.log(x[voiced].astype(np.float64)), np.log(y[voiced].astype(np.float64))

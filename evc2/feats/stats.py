@@ -1,120 +1,37 @@
-"""Mean and deviation of features, log F0 and power, by speaker and emotion, from sums that can be added up."""
+"""Mean and deviation of features, log F0 and power, and mean duration, by speaker and emotion."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from evc2.errors import UserError, nearest
+from evc2.feats.moments import (
+    FEATS_STD_FLOOR,
+    LF0_STD_FLOOR,
+    NAMES,
+    POWER_STD_FLOOR,
+    SPEECH_DB,
+    Cell,
+    Moments,
+    Sums,
+    moments_of,
+    speech_mask,
+    speech_threshold,
+)
 from evc2.fileio.atomic import atomic_path
 
-SPEECH_DB = 40.0
-"""Frames within this many dB of an utterance's loud frames (99th percentile of its power) are speech."""
-
-FEATS_STD_FLOOR = 1e-3
-LF0_STD_FLOOR = 0.01  # a sixth of a semitone: less means that the voiced frames were too few
-POWER_STD_FLOOR = 0.1  # 0.4 dB
-
-
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """Means and (population) deviations; deviations are never below the floors of this module.
-
-    Attributes:
-        feats_mean, feats_std: [D] float64, over all frames.
-        lf0_mean, lf0_std: of ln F0 in Hz, over voiced frames; NaN mean where there is none.
-        power_mean, power_std: of ln power, over speech frames (see :func:`speech_mask`); NaN mean where there is none.
-        n_frames: how many frames stand behind them.
-    """
-
-    feats_mean: np.ndarray
-    feats_std: np.ndarray
-    lf0_mean: float
-    lf0_std: float
-    power_mean: float
-    power_std: float
-    n_frames: int
-
-
-def speech_threshold(power: np.ndarray) -> float:
-    """The ln power above which a frame counts as speech: SPEECH_DB below the 99th percentile of `power` [T]."""
-    return float(np.percentile(power, 99)) - SPEECH_DB * np.log(10.0) / 10.0
-
-
-def speech_mask(power: np.ndarray) -> np.ndarray:
-    """Which frames of an utterance are speech: bool [T] from its ln power [T]."""
-    return np.asarray(power) >= speech_threshold(power)
-
-
-class _Sums:
-    """Number of frames, sum and sum of squares of [T, D] values, in float64."""
-
-    def __init__(self, dim: int, n: int = 0, total: np.ndarray | None = None, squares: np.ndarray | None = None):
-        self.n = int(n)
-        self.total = np.zeros(dim) if total is None else np.asarray(total, dtype=np.float64)
-        self.squares = np.zeros(dim) if squares is None else np.asarray(squares, dtype=np.float64)
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> _Sums:
-        values = np.asarray(values, dtype=np.float64)
-        return cls(values.shape[1], len(values), values.sum(axis=0), (values**2).sum(axis=0))
-
-    def __add__(self, other: _Sums) -> _Sums:
-        return _Sums(0, self.n + other.n, self.total + other.total, self.squares + other.squares)
-
-    def moments(self, floor: float) -> tuple[np.ndarray, np.ndarray]:
-        if self.n == 0:
-            return np.full_like(self.total, np.nan), np.full_like(self.total, floor)
-        mean = self.total / self.n
-        variance = np.maximum(self.squares / self.n - mean**2, 0.0)
-        return mean, np.maximum(np.sqrt(variance), floor)
-
-
-@dataclass(eq=False)
-class _Cell:
-    """The sums of one speaker and emotion, or of several added up."""
-
-    feats: _Sums
-    lf0: _Sums
-    power: _Sums
-
-    @classmethod
-    def of(cls, feats: np.ndarray, f0: np.ndarray | None, power: np.ndarray | None) -> _Cell:
-        feats = np.asarray(feats)
-        lengths = {len(a) for a in (feats, f0, power) if a is not None}
-        if feats.ndim != 2 or lengths == {0} or len(lengths) != 1:
-            shapes = [None if a is None else np.shape(a) for a in (feats, f0, power)]
-            raise ValueError(f"expected feats [T, D], f0 [T] and power [T] of equal T > 0, got shapes {shapes}")
-        nothing = np.empty(0)
-        f0 = nothing if f0 is None else np.asarray(f0, dtype=np.float64)
-        power = nothing if power is None else np.asarray(power, dtype=np.float64)
-        speech = power[speech_mask(power)] if len(power) else nothing
-        return cls(_Sums.of(feats), _Sums.of(np.log(f0[f0 > 0])[:, None]), _Sums.of(speech[:, None]))
-
-    def __add__(self, other: _Cell) -> _Cell:
-        return _Cell(self.feats + other.feats, self.lf0 + other.lf0, self.power + other.power)
-
-    def moments(self, lf0: _Sums | None = None) -> Moments:
-        lf0_mean, lf0_std = (lf0 or self.lf0).moments(LF0_STD_FLOOR)
-        power_mean, power_std = self.power.moments(POWER_STD_FLOOR)
-        scalars = (float(a[0]) for a in (lf0_mean, lf0_std, power_mean, power_std))
-        return Moments(*self.feats.moments(FEATS_STD_FLOOR), *scalars, self.feats.n)
-
-
-def moments_of(feats: np.ndarray, f0: np.ndarray | None = None, power: np.ndarray | None = None) -> Moments:
-    """Moments of one utterance: feats [T, D], f0 [T] in Hz (0 = unvoiced), ln power [T]."""
-    return _Cell.of(feats, f0, power).moments()
+__all__ = ["LF0_STD_FLOOR", "SPEECH_DB", "Moments", "Stats", "moments_of", "speech_mask", "speech_threshold"]
 
 
 class Stats:
     """Statistics of a training set by speaker and emotion. Silence belongs trimmed before: feats count every frame."""
 
     def __init__(self) -> None:
-        self._cells: dict[tuple[str, str], _Cell] = {}
+        self._cells: dict[tuple[str, str], Cell] = {}
         self._warned: set[tuple[str | None, str | None]] = set()
 
     @property
@@ -138,16 +55,23 @@ class Stats:
         feats: np.ndarray,
         f0: np.ndarray | None = None,
         power: np.ndarray | None = None,
+        duration: float | None = None,
     ) -> None:
-        """Count one utterance: feats [T, D], f0 [T] in Hz (0 = unvoiced), ln power [T]; the latter two may be None."""
-        self._add((speaker, emotion), _Cell.of(feats, f0, power))
+        """Count one utterance.
+
+        Args:
+            speaker, emotion: whose and which.
+            feats, f0, power: [T, D], [T] in Hz (0 = unvoiced), ln power [T]; the latter two may be None.
+            duration: seconds of speech, or seconds per letter (the same for all that is counted together).
+        """
+        self._add((speaker, emotion), Cell.of(feats, f0, power, duration))
 
     def merge(self, other: Stats) -> None:
         """Count everything that `other` counted, too."""
         for key, cell in other._cells.items():
             self._add(key, cell)
 
-    def _add(self, key: tuple[str, str], cell: _Cell) -> None:
+    def _add(self, key: tuple[str, str], cell: Cell) -> None:
         dims = {len(c.feats.total) for c in self._cells.values()} | {len(cell.feats.total)}
         if len(dims) > 1:
             raise UserError(f"statistics: {' '.join(key)}: features of different sizes ({sorted(dims)}) were mixed")
@@ -157,7 +81,7 @@ class Stats:
         """Write an .npz (arrays only, no pickle), atomically."""
         keys = sorted(self._cells)
         arrays = {"keys": np.array([f"{speaker} {emotion}" for speaker, emotion in keys], dtype=np.str_)}
-        for name in ("feats", "lf0", "power"):
+        for name in NAMES:
             sums = [getattr(self._cells[key], name) for key in keys]
             arrays[f"{name}_n"] = np.array([s.n for s in sums], dtype=np.int64)
             arrays[f"{name}_sum"] = np.array([s.total for s in sums], dtype=np.float64)
@@ -175,17 +99,19 @@ class Stats:
             for row, key in enumerate(a["keys"]):
                 speaker, emotion = str(key).split()
                 sums = [
-                    _Sums(0, a[f"{name}_n"][row], a[f"{name}_sum"][row], a[f"{name}_squares"][row])
-                    for name in ("feats", "lf0", "power")
+                    Sums(0, a[f"{name}_n"][row], a[f"{name}_sum"][row], a[f"{name}_squares"][row])
+                    if name != "duration" or "duration_n" in a  # earlier versions counted none
+                    else Sums(1)
+                    for name in NAMES
                 ]
-                stats._cells[speaker, emotion] = _Cell(*sums)
+                stats._cells[speaker, emotion] = Cell(*sums)
         except FileNotFoundError:
             raise UserError(f"{path}: no such file; `python -m evc2.bin.stats` makes it") from None
         except Exception as error:  # zipfile, numpy and zlib each have their own ways to reject damage
             raise UserError(f"{path}: not a statistics file ({type(error).__name__}: {error}); make it again") from None
         return stats
 
-    def _pooled(self, speaker: str | None, emotion: str | None) -> _Cell | None:
+    def _pooled(self, speaker: str | None, emotion: str | None) -> Cell | None:
         chosen = [c for (s, e), c in self._cells.items() if speaker in (None, s) and emotion in (None, e)]
         total = None
         for cell in chosen:
@@ -213,7 +139,7 @@ class Stats:
             raise UserError(f"the statistics hold no '{emotion}' of speaker '{speaker}', {found}")
         return cell.moments(self._voiced(cell, speaker, emotion))
 
-    def _voiced(self, cell: _Cell, speaker: str | None, emotion: str | None) -> _Sums:
+    def _voiced(self, cell: Cell, speaker: str | None, emotion: str | None) -> Sums:
         if cell.lf0.n >= 2 or not any(c.lf0.n for c in self._cells.values()):
             return cell.lf0
         for wider in ((speaker, None), (None, emotion), (None, None)):
@@ -272,6 +198,9 @@ def _moved(source: Moments, pairs: list[tuple[Moments, Moments]]) -> Moments:
         new[mean] = getattr(source, mean) + shift
         new[std] = np.maximum(getattr(source, std) * ratio, floor)
     scalars = {key: value if key.startswith("feats") else float(value) for key, value in new.items()}
+    rates = [t.duration_mean - s.duration_mean for s, t in pairs]
+    known = [rate for rate in rates if np.isfinite(rate)]
+    scalars["duration_mean"] = source.duration_mean + float(np.mean(known)) if known else float("nan")
     return Moments(**scalars, n_frames=sum(t.n_frames for _, t in pairs))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from evc2.errors import UserError
 from evc2.fileio.atomic import write_text
 from evc2.fileio.datadir import utts_by_speaker, validate
-from evc2.fileio.manifest import SETS, Utterance
+from evc2.fileio.manifest import Utterance
 from evc2.fileio.tables import write_table
 from evc2.fileio.trials import EMOTIONS, Trial, write_trials
 
@@ -57,7 +57,7 @@ def atomic_folder(
 def write_corpus(
     out: str | os.PathLike[str], sets: Mapping[str, Sequence[Utterance]], trials: Mapping[str, Sequence[Trial]]
 ) -> None:
-    """Write `out`/{train,dev,test} as Kaldi data directories and `out`/lists, all at once.
+    """Write `out`/{train,dev,test,...} as Kaldi data directories and `out`/lists, all at once.
 
     Args:
         out: the folder; an earlier result there is replaced.
@@ -68,7 +68,7 @@ def write_corpus(
         UserError: `out` is something else than an earlier result, or the directories break Kaldi's rules.
     """
     with atomic_folder(out, lambda path: (path / "lists").is_dir() and (path / "train" / "utt2spk").is_file()) as new:
-        for name in SETS:
+        for name in sets:
             write_data_dir(new / name, sets[name])
             if name in trials:
                 write_trials(new / name / "trials", trials[name])
@@ -124,7 +124,7 @@ def _ctm(row: Utterance) -> list[str]:
 
 
 def summary(sets: Mapping[str, Sequence[Utterance]]) -> str:
-    """Return a table of utterance counts: a row a speaker, a column an emotion, cells train/dev/test."""
+    """Return a table of utterance counts: a row a speaker, a column an emotion, cells train/dev/test/..."""
     counts = Counter((row.speaker, row.emotion, name) for name, members in sets.items() for row in members)
     speakers = sorted({speaker for speaker, _, _ in counts})
     emotions = [emotion for emotion in EMOTIONS if any(key[1] == emotion for key in counts)]
@@ -132,11 +132,11 @@ def summary(sets: Mapping[str, Sequence[Utterance]]) -> str:
     def cell(speaker: str | None, emotion: str | None) -> str:
         numbers = [
             sum(n for (s, e, k), n in counts.items() if k == name and speaker in (None, s) and emotion in (None, e))
-            for name in SETS
+            for name in sets
         ]
         return "/".join(map(str, numbers)) if any(numbers) else "-"
 
-    rows = [["train/dev/test", *emotions, "all"]]
+    rows = [["/".join(sets), *emotions, "all"]]
     for speaker in [*speakers, None]:
         rows.append([speaker or "all", *(cell(speaker, emotion) for emotion in [*emotions, None])])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -13,13 +13,14 @@ from evc2.fileio.tables import rows
 
 
 def read_lists(folder: str | os.PathLike[str]) -> dict[str, str]:
-    """Read train.txt, dev.txt and test.txt (an utterance id a line) of a folder; return utterance -> set.
+    """Read train.txt, dev.txt, test.txt and further sets (an utterance id a line) of a folder; return utterance -> set.
 
     Raises:
-        UserError: a file is missing or empty, or an utterance stands in two places.
+        UserError: one of the three is missing, a file is empty, or an utterance stands in two places.
     """
     chosen: dict[str, str] = {}
-    for name in SETS:
+    further = sorted({path.stem for path in Path(folder).glob("*.txt")} - set(SETS))
+    for name in (*SETS, *further):
         path = Path(folder) / f"{name}.txt"
         before = len(chosen)
         for number, utt, rest in rows(path):
@@ -98,7 +99,8 @@ def by_fractions(
 
 def cut(utterances: Sequence[Utterance], chosen: Mapping[str, str]) -> dict[str, list[Utterance]]:
     """Return set -> utterances, in the order of `utterances`; a set without any is a UserError."""
-    sets: dict[str, list[Utterance]] = {name: [] for name in SETS}
+    names = dict.fromkeys((*SETS, *sorted(chosen.values())))
+    sets: dict[str, list[Utterance]] = {name: [] for name in names}
     for row in utterances:
         if row.utt in chosen:
             sets[chosen[row.utt]].append(row)

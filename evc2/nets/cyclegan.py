@@ -7,7 +7,6 @@ With the default widths the parameter counts are those of the published code: 38
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from evc2.nets.layers.conv import GatedConv1d, GatedConv2d, ResidualGLU, pad_same
@@ -29,7 +28,7 @@ class Generator(nn.Module):
     def __init__(self, dim: int = 24, channels: int = 128, num_res: int = 6):
         super().__init__()
         c = channels
-        self.head = GatedConv1d(dim, c, 15, norm=False)
+        self.head = GatedConv1d(dim, c, 15, norm="none")
         self.down = nn.Sequential(GatedConv1d(c, 2 * c, 5, stride=2), GatedConv1d(2 * c, 4 * c, 5, stride=2))
         self.res = nn.Sequential(*(ResidualGLU(4 * c, 8 * c) for _ in range(num_res)))
         self.up = nn.Sequential(GatedConv1d(4 * c, 4 * c, 5, shuffle=2), GatedConv1d(4 * c, 2 * c, 5, shuffle=2))
@@ -43,13 +42,6 @@ class Generator(nn.Module):
             raise ValueError(f"the generator takes a multiple of {self.multiple} frames, got {x.shape[-1]}")
         x = self.up(self.res(self.down(self.head(x))))
         return self.out(pad_same(x, (15,), (1,)))
-
-    def convert(self, x: torch.Tensor) -> torch.Tensor:
-        """Convert features of any length, [B, dim, T]: padded by repeating the edge frames, trimmed afterwards."""
-        frames = x.shape[-1]
-        pad = max(-frames % self.multiple, 2 * self.multiple - frames)  # instance norm needs two frames at the bottom
-        y = self(F.pad(x, (pad // 2, pad - pad // 2), mode="replicate"))
-        return y[..., pad // 2 : pad // 2 + frames]
 
 
 class Discriminator(nn.Module):

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 SYSTEMS = {
     "cyclegan": "evc2.systems.cyclegan:CycleGAN",
+    "cyclegan_cwt": "evc2.systems.cyclegan_cwt:CycleGANCWT",
+    "munit": "evc2.systems.munit:MUNIT",
 }
 
 

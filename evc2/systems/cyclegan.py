@@ -8,37 +8,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evc2.errors import UserError
-from evc2.feats.distance import equal_variance, mcd, to_mel_cepstrum, variance_ratio
-from evc2.feats.prosody import convert_f0, convert_power
-from evc2.feats.stats import moments_of
-from evc2.losses.adversarial import lsgan_discriminator, lsgan_generator
+from evc2.losses.adversarial import class_loss, lsgan_discriminator, lsgan_generator
 from evc2.nets.cyclegan import Discriminator, Generator
-from evc2.train.abs_model import AbsEVCModel, BatchCache, ConversionTarget
+from evc2.systems.spectral import SpectralEVC
+from evc2.train.abs_model import BatchCache, ConversionTarget
 
 
-class CycleGAN(AbsEVCModel):
+class CycleGAN(SpectralEVC):
     """Two generators and two patch discriminators between two emotions.
 
     Args:
         domains: the emotions A and B.
         order: coded cepstra a frame, as in the feature contract.
-        power: what changes the energy. ``network``: the generator converts the 0th cepstrum with the rest (published
-            code). ``gaussian``: the network leaves it out and frame power goes through a log-Gaussian transform, as
-            the published README promises. ``keep``: the source's power. Never both, which would count it twice.
-        normalize_by: whose statistics normalise the features: ``speaker_emotion``, or ``emotion`` (domain pooled).
+        power, normalize_by: see :class:`~evc2.systems.spectral.SpectralEVC`.
         generator, discriminator: arguments of the networks.
         lambda_cycle, lambda_identity, lambda_cls: weights of the losses; the adversarial one has weight 1.
         identity_stop: step from which the identity loss is left out (None: never).
     """
 
     turns = ("generator", "discriminator")
-    collation = "crop_pair"
     training_only = ("D_A.", "D_B.")
 
     def __init__(
@@ -54,18 +46,7 @@ class CycleGAN(AbsEVCModel):
         lambda_cls: float = 0.0,
         identity_stop: int | None = None,
     ):
-        super().__init__()
-        for name, value, known in (
-            ("power", power, ("network", "gaussian", "keep")),
-            ("normalize_by", normalize_by, ("speaker_emotion", "emotion")),
-        ):
-            if value not in known:
-                raise UserError(f"cyclegan: {name} is {value!r}, expected one of {', '.join(known)}")
-        if len(domains) != 2 or domains[0] == domains[1]:
-            raise UserError(f"cyclegan: domains are two different emotions [A, B], got {list(domains)}")
-        self.domains, self.power, self.normalize_by = tuple(domains), power, normalize_by
-        self.emotions = tuple(name.split(":")[-1] for name in domains)  # a domain is an emotion or speaker:emotion
-        self.first = 0 if power == "network" else 1  # the first cepstrum that the network converts
+        super().__init__(domains, power, normalize_by)
         dim, classes = order - self.first, 2 if lambda_cls else 0
         self.G_AB, self.G_BA = Generator(dim, **(generator or {})), Generator(dim, **(generator or {}))
         self.D_A = Discriminator(num_classes=classes, **(discriminator or {}))
@@ -142,57 +123,5 @@ class CycleGAN(AbsEVCModel):
         stats["loss_discriminator"] = loss
         return loss, stats
 
-    @torch.inference_mode()
-    def convert(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray | None]:
-        if target.emotion not in self.emotions:
-            raise UserError(
-                f"this model converts between {' and '.join(self.emotions)}, not to {target.emotion!r}; "
-                f"choose one of these or train another model"
-            )
-        to_b = target.emotion == self.emotions[1]
-        emotion = self.emotions[0 if to_b else 1]
-        if source.get("emotion") not in (None, emotion):
-            raise UserError(
-                f"this model makes {target.emotion} speech from {emotion} speech, but the source is "
-                f"said to be {source['emotion']}"
-            )
-        own = moments_of(source["feats"], source["f0"], source["power"])
-        src, tgt = self.stats.pair(source.get("speaker"), emotion, target.emotion, own)
-        net_src, net_tgt = src, tgt
-        if self.normalize_by == "emotion":
-            net_src, net_tgt = self.stats.get(None, emotion), self.stats.get(None, target.emotion)
-        feats = np.array(source["feats"], dtype=np.float32)
-        x = ((feats - net_src.feats_mean) / net_src.feats_std).T[None, self.first :]
-        device = next(self.parameters()).device
-        net = self.G_AB if to_b else self.G_BA
-        y = net.convert(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)).to(device))[0].float().cpu().numpy()
-        new = y.T * net_tgt.feats_std[self.first :] + net_tgt.feats_mean[self.first :]
-        feats[:, self.first :] += target.intensity * (new - feats[:, self.first :])
-        power = None
-        if self.power == "gaussian":
-            power = convert_power(source["power"], src, tgt, target.intensity)
-        elif self.power == "keep":
-            power = np.array(source["power"])
-        return {"feats": feats, "f0": convert_f0(source["f0"], src, tgt, target.intensity), "power": power}
-
-    def score_trial(self, source: Mapping[str, Any], reference: Mapping[str, Any], emotion: str) -> dict[str, float]:
-        """How near the converted cepstra come to the reference (DTW, without c0), beside the unconverted source.
-
-        ``mcd``, ``mcd_source`` and the distance moved ``mcd_moved`` in dB; ``gv``, the ratio of variances; and
-        ``mcd_gv``, the MCD after the variances are made equal, by which the best model is chosen: plain MCD is lowest
-        in the first epochs, when the generators still give something near the mean spectrum.
-        """
-        new = self.convert(source, ConversionTarget(emotion))["feats"]
-        old, ref, new = (to_mel_cepstrum(x)[:, 1:] for x in (source["feats"], reference["feats"], new))
-        return {
-            "mcd": mcd(new, ref),
-            "mcd_gv": mcd(equal_variance(new, ref), ref),
-            "mcd_source": mcd(old, ref),
-            "mcd_moved": mcd(new, old, dtw=False),
-            "gv": variance_ratio(new, ref),
-        }
-
-
-def class_loss(logits: torch.Tensor, label: int) -> torch.Tensor:
-    """Cross-entropy of a batch whose utterances all have one label."""
-    return F.cross_entropy(logits.float(), torch.full((len(logits),), label, device=logits.device))
+    def network(self, x: torch.Tensor, pair: tuple[int, int], target: ConversionTarget) -> torch.Tensor:
+        return (self.G_AB if pair == (0, 1) else self.G_BA)(x)

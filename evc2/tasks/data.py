@@ -11,10 +11,9 @@ from espnet2.train.dataset import ESPnetDataset
 
 from evc2.errors import UserError
 from evc2.feats.stats import Stats
-from evc2.fileio.ark import ScpReader
 from evc2.fileio.datadir import DataDir
 from evc2.systems import get_class
-from evc2.train.collate_fn import CropDataset, CropPairDataset, Cropper, Normalizer
+from evc2.train.collate_fn import CropDataset, CropPairDataset, Cropper
 from evc2.train.iterators import EVCIterFactory, pair_plan, single_plan
 from evc2.train.monitor import TrialSet
 
@@ -58,8 +57,7 @@ def build_factory(args: argparse.Namespace, options: Any, mode: str) -> EVCIterF
             return EVCIterFactory(dataset, plan, **common)
     data = DataDir(folder)
     spk, emo = data.table("utt2spk"), data.table("utt2emo")
-    reader = ScpReader(options.data_path_and_name_and_type[0][0])
-    normalize = Normalizer(Stats.load(args.stats), conf_value(args, "normalize_by", "speaker_emotion"))
+    reader, normalize = system.crops(folder, Stats.load(args.stats), lambda name: conf_value(args, name))
     crop = Cropper(reader, spk, emo, normalize, args.crop_frames)
     if system.collation == "crop":
         return EVCIterFactory(CropDataset(crop), plan, **common)

@@ -20,10 +20,10 @@ from evc2.tasks.data import build_factory, conf_value
 from evc2.train.abs_model import AbsEVCModel
 
 
-def choose_domains(domains: Sequence[str], directions: str) -> list[str]:
-    """The configured domains, or the two emotions of ``source:target,...`` where these are others."""
+def choose_domains(domains: Sequence[str], directions: str, most: int) -> list[str]:
+    """The configured domains, or the emotions of ``source:target,...`` where these are others and at most ``most``."""
     named = list(dict.fromkeys(e.strip() for pair in directions.split(",") for e in pair.split(":") if e.strip()))
-    return named if len(named) == 2 and set(named) != set(domains) else list(domains)
+    return named if 2 <= len(named) <= most and set(named) != set(domains) else list(domains)
 
 
 class SystemChoices(ClassChoices):
@@ -53,7 +53,7 @@ class EVCTask(TurnTask):
             "--directions",
             type=str_or_none,
             default=None,
-            help="Conversions of the trials; two emotions become the domains",
+            help="Conversions of the trials; their emotions become the domains, where the system can have so many",
         )
         group.add_argument("--domain_by", default="emotion", choices=["emotion", "speaker", "speaker_emotion"])
         for choices in cls.class_choices_list:
@@ -75,7 +75,9 @@ class EVCTask(TurnTask):
         system = get_class(args.system)
         check_keys(system, args.system_conf, f"system_conf of {args.system}")
         if args.directions and args.domain_by == "emotion" and "domains" in inspect.signature(system).parameters:
-            args.system_conf["domains"] = choose_domains(conf_value(args, "domains"), args.directions)
+            args.system_conf["domains"] = choose_domains(
+                conf_value(args, "domains"), args.directions, system.max_domains
+            )
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> AbsEVCModel:

@@ -1,7 +1,7 @@
 """What every trainable model is: nets, losses and turns; and, for a system, a conversion; behind one interface."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -13,7 +13,9 @@ from torch import nn
 
 from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
+from evc2.feats.normalize import Normalizer
 from evc2.feats.stats import Stats
+from evc2.fileio.ark import ScpReader
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,18 @@ class ConversionTarget:
         emotion: one of the model's emotions.
         speaker: the target speaker; None keeps the source's.
         intensity: 0 gives the source, 1 the full conversion; values beyond extrapolate.
-        reference: features of a reference utterance, for systems that copy a style.
+        style: one of the system's ``styles``; None takes the first of them.
+        reference: for the style ``reference``: ``feats``, ``f0``, ``power``, ``speaker``, ``emotion`` of an utterance,
+            as for a source.
+        seed: of a random style.
     """
 
     emotion: str
     speaker: str | None = None
     intensity: float = 1.0
-    reference: Mapping[str, np.ndarray] | None = None
+    style: str | None = None
+    reference: Mapping[str, Any] | None = None
+    seed: int = 0
 
 
 class BatchCache(SimpleNamespace):
@@ -87,12 +94,32 @@ class AbsEVCModel(AbsTurnModel):
 
     Class attributes:
         training_only: prefixes of parameters that conversion does not need (discriminators); packs leave them out.
+        styles: ways to choose the style of a conversion (``mean``, ``reference``, ``random``), the default first; none
+            for systems without style codes.
+        max_domains: how many domains a model can have (systems with an argument ``domains``).
 
     Instances carry ``contract`` and ``stats`` once EVCTask or ``EVC.from_pretrained`` has set them.
     """
 
     training_only: ClassVar[tuple[str, ...]] = ()
+    styles: ClassVar[tuple[str, ...]] = ()
+    max_domains: ClassVar[int] = 2
     stats: Stats
+
+    @classmethod
+    def crops(cls, folder: str, stats: Stats, conf: Callable[[str], Any]) -> tuple[Any, Callable[..., np.ndarray]]:
+        """What training crops are cut from: a reader and what normalises a crop of it.
+
+        Args:
+            folder: feature directory.
+            stats: of the training data.
+            conf: gives a key of system_conf, or its default.
+
+        Returns:
+            an iterable of utterances with ``shape(utt)`` and ``crop(utt, start, frames)``, as ScpReader is; and
+            (crop [T, D], speaker, emotion) -> normalised crop.
+        """
+        return ScpReader(f"{folder}/feats.scp"), Normalizer(stats, conf("normalize_by") or "speaker_emotion")
 
     @abstractmethod
     def convert(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray | None]:

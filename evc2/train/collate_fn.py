@@ -13,29 +13,8 @@ import torch
 from espnet2.train.collate_fn import CommonCollateFn
 
 from evc2.errors import UserError
-from evc2.feats.stats import Stats
+from evc2.feats.normalize import Normalizer
 from evc2.fileio.ark import ScpReader
-
-
-class Normalizer:
-    """Zero mean and unit deviation a dimension, by the statistics of (speaker, emotion) or of the emotion alone.
-
-    Args:
-        stats: of the training data.
-        by: ``speaker_emotion`` or ``emotion``.
-    """
-
-    def __init__(self, stats: Stats, by: str):
-        self.stats, self.by = stats, by
-        self.cache: dict[tuple[str | None, str], tuple[np.ndarray, np.ndarray]] = {}
-
-    def __call__(self, feats: np.ndarray, speaker: str, emotion: str) -> np.ndarray:
-        key = (None if self.by == "emotion" else speaker, emotion)
-        if key not in self.cache:
-            m = self.stats.get(*key)
-            self.cache[key] = (m.feats_mean.astype(np.float32), (1 / m.feats_std).astype(np.float32))
-        mean, scale = self.cache[key]
-        return (feats - mean) * scale
 
 
 def crop_start(total: int, length: int, key: str) -> int:
@@ -55,7 +34,7 @@ class Cropper:
     """Read a normalised crop of one utterance from its ark, memory-mapped.
 
     Args:
-        reader: features by utterance, [T, D].
+        reader: features by utterance, [T, D]: an ScpReader or what has its ``shape`` and ``crop``.
         utt2spk, utt2emo: labels, by which the normalisation is chosen.
         normalize: (crop, speaker, emotion) -> normalised crop.
         frames: length of a crop.
@@ -80,14 +59,16 @@ class Cropper:
 
 
 class CropPairDataset(torch.utils.data.Dataset):
-    """Items are pairs of crops: requests ``(utt_a, utt_b, key)`` give ``(names, {"A": [T, D], "B": [T, D]})``."""
+    """Items are pairs of crops: requests ``(utt_a, utt_b, key, (i, j))`` of the domains i and j give
+    ``(names, {"A": [T, D], "B": [T, D], "domains": (i, j)})``.
+    """
 
     def __init__(self, crop: Cropper):
         self.crop = crop
 
-    def __getitem__(self, request: tuple[str, str, str]) -> tuple[str, dict[str, np.ndarray]]:
-        a, b, key = request
-        return f"{a}|{b}", {"A": self.crop(a, key), "B": self.crop(b, key)}
+    def __getitem__(self, request: tuple[str, str, str, tuple[int, int]]) -> tuple[str, dict[str, Any]]:
+        a, b, key, pair = request
+        return f"{a}|{b}", {"A": self.crop(a, key), "B": self.crop(b, key), "domains": pair}
 
 
 class CropDataset(torch.utils.data.Dataset):
@@ -101,10 +82,14 @@ class CropDataset(torch.utils.data.Dataset):
         return utt, {"feats": self.crop(utt, key)}
 
 
-def collate_equal(items: Sequence[tuple[str, dict[str, np.ndarray]]]) -> tuple[list[str], dict[str, torch.Tensor]]:
-    """Stack items of equal shape."""
+def collate_equal(items: Sequence[tuple[str, dict[str, Any]]]) -> tuple[list[str], dict[str, Any]]:
+    """Stack arrays of equal shape; what is no array is the same for all items, and stays on the host."""
     names = [name for name, _ in items]
-    return names, {k: torch.from_numpy(np.stack([item[k] for _, item in items])) for k in items[0][1]}
+    batch = {}
+    for key, first in items[0][1].items():
+        arrays = isinstance(first, np.ndarray)
+        batch[key] = torch.from_numpy(np.stack([item[key] for _, item in items])) if arrays else first
+    return names, batch
 
 
 def build_collate(kind: str) -> Callable[[Sequence[tuple[str, dict[str, np.ndarray]]]], Any]:

@@ -1,6 +1,7 @@
 """Which utterances make which batch: orders that depend on (seed, epoch) alone and can start in the middle."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
@@ -68,26 +69,41 @@ def pair_plan(
 ) -> Plan:
     """Unpaired halves from two domains, equally many from both however large each is.
 
-    Validation goes once over the larger domain, in a fixed order, with crops fixed by the utterance.
+    Of more than two domains, every batch is of one pair; all pairs take turns, in a new order each time. Validation
+    goes in a fixed order, with crops fixed by the utterance, once over the larger domain of each pair of neighbours
+    (of two domains: that pair; of more: the ring of them).
     """
-    (name_a, a), (name_b, b) = domains.items()
-    for name, utts in ((name_a, a), (name_b, b)):
+    names = list(domains)
+    for name, utts in domains.items():
         if not utts:
             raise UserError(f"no utterance of the emotion {name!r} in the data; check utt2emo and the domains")
+    pairs = list(combinations(range(len(names)), 2))
+    ring = pairs if len(names) == 2 else [tuple(sorted((i, (i + 1) % len(names)))) for i in range(len(names))]
 
-    def plan(epoch: int) -> list[list[tuple[str, str, str]]]:
-        if train:
-            rng = np.random.default_rng([seed, epoch])
-            left, right = (draws(x, iters * batch_size, rng) for x in (a, b))
-            pairs = [(u, v, f"{seed} {epoch} {n} {m}") for (u, n), (v, m) in zip(left, right, strict=True)]
-        else:
-            count = max(len(a), len(b))
-            pairs = [(a[i % len(a)], b[i % len(b)], "") for i in range(count)]
-            pairs += pairs[: -count % min(world, count)] if world > 1 else []
-        batches = [pairs[i : i + batch_size] for i in range(0, len(pairs), batch_size)]
-        return shard(batches if train else [x for x in batches if len(x) >= world], rank, world)
+    def training(epoch: int) -> list[list[tuple[str, str, str, tuple[int, int]]]]:
+        rng = np.random.default_rng([seed, epoch])
+        order = [pairs[0]] * iters
+        if len(pairs) > 1:
+            order = [pair for _ in range(-(-iters // len(pairs))) for pair in rng.permutation(pairs).tolist()][:iters]
+        uses = [sum(i in pair for pair in order) * batch_size for i in range(len(names))]
+        drawn = [iter(draws(domains[name], count, rng)) for name, count in zip(names, uses, strict=True)]
+        batches = []
+        for a, b in order:
+            halves = zip(islice(drawn[a], batch_size), islice(drawn[b], batch_size), strict=True)
+            batches.append([(u, v, f"{seed} {epoch} {n} {m}", (a, b)) for (u, n), (v, m) in halves])
+        return batches
 
-    return plan
+    def validation() -> list[list[tuple[str, str, str, tuple[int, int]]]]:
+        batches = []
+        for a, b in ring:
+            left, right = domains[names[a]], domains[names[b]]
+            count = max(len(left), len(right))
+            items = [(left[i % len(left)], right[i % len(right)], "", (a, b)) for i in range(count)]
+            items += items[: -count % min(world, count)] if world > 1 else []
+            batches += [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
+        return [batch for batch in batches if len(batch) >= world]
+
+    return lambda epoch: shard(training(epoch) if train else validation(), rank, world)
 
 
 def single_plan(

@@ -111,14 +111,19 @@ def test_latin_1_transcripts(local, db):
     assert rows[0].text == "A caf\xe9."
 
 
-def test_sessions_as_sets(local, db):
-    for number in (4, 5):
+def add_sessions(db, numbers):
+    """Copy session 1 as further ones, with the names of their own turns."""
+    for number in numbers:
         for path in sorted((db / "Session1").rglob("*.*")):
             if path.is_file() and not path.name.startswith("."):
                 other = db / str(path.relative_to(db)).replace("Session1", f"Session{number}").replace(
                     "Ses01F", f"Ses0{number}F"
                 )
                 put(other, path.read_text(encoding="utf-8-sig").replace("Ses01F", f"Ses0{number}F"))
+
+
+def test_sessions_as_sets(local, db):
+    add_sessions(db, (4, 5))
     sets = {row.speaker: row.set for row in local("iemocap").read_corpus(db, "speaker_disjoint")}
     assert sets == {
         "Ses01F": "train",
@@ -128,6 +133,38 @@ def test_sessions_as_sets(local, db):
         "Ses05F": "test",
         "Ses05M": "test",
     }
+
+
+def test_counts_beside_the_published_ones(local):
+    published = local("iemocap", "published")
+    labels = []
+    for emotion, counts in published.PUBLISHED.items():
+        for speaker, both in zip(published.WOMEN, counts, strict=True):
+            labels += [(speaker, emotion)] * sum(both) + [(speaker.replace("F", "M"), emotion)]
+    assert len(labels) - 20 == 610 + 137 + 535 + 140 + 624 + 164 + 433 + 111  # totals of the sheet
+    table = published.check_counts(labels, 5).splitlines()
+    assert table[1].split() == list(published.WOMEN)
+    assert [line.split()[0] for line in table[2:]] == ["angry", "happy", "neutral", "sad"]
+    assert all(line.count("as published") == 5 for line in table[2:])
+    assert "147 as published" in table[2] and "132 as published" in table[3] and "49 as published" in table[5]
+    # A happy sentence more, by an excited one; a sad one less.
+    labels.remove(("Ses04F", "sad"))
+    table = published.check_counts([*labels, ("Ses01F", "excited")], 5).splitlines()
+    assert "133 differs (100 + 32)" in table[3] and table[3].count("as published") == 4
+    assert "48 differs (36 + 13)" in table[5] and table[5].count("as published") == 4
+    assert published.check_counts(labels, 4) == published.LEFT_OUT and "\n" not in published.LEFT_OUT
+
+
+def test_the_check_of_counts_is_printed(local, db, tmp_path, capsys):
+    iemocap = local("iemocap")
+    words = ["--db_root", str(db), "--manifest", str(tmp_path / "m.tsv")]
+    iemocap.main(words)
+    assert capsys.readouterr().out.startswith("not all five sessions are here")
+    add_sessions(db, (2, 3, 4, 5))
+    iemocap.main(words)
+    table = capsys.readouterr().out.splitlines()
+    assert table[4].startswith("neutral  1 differs (128 + 43)  1 differs (115 + 28)")
+    assert table[2].startswith("angry    0 differs (128 + 19)")  # the angry turn is the man's
 
 
 def test_the_folder_above_will_do(local, db, tmp_path):

@@ -10,6 +10,13 @@ RECIPES = sorted(path.parent for path in EGS.glob("*/evc1/run.sh"))
 DATA_OPTIONS = ("db_root", "download", "split", "emotion_map", "directions", "intensity", "out")
 
 
+MADE = ("data", "downloads", "dump", "exp")  # by a run of the recipe; git ignores them
+
+
+def links_of(recipe: Path) -> list[Path]:
+    return [p for p in recipe.rglob("*") if p.is_symlink() and p.relative_to(recipe).parts[0] not in MADE]
+
+
 TASKS = sorted(path.parent for task in ("ser1", "voc1") for path in EGS.glob(f"*/{task}/run.sh"))
 
 
@@ -18,7 +25,7 @@ def test_a_recipe_of_another_task_shares_as_much(recipe):
     assert len((recipe / "run.sh").read_text().splitlines()) <= 40 and os.access(recipe / "run.sh", os.X_OK)
     for name in (f"{recipe.name[:3]}.sh", "cmd.sh", "path.sh", "utils"):
         assert (recipe / name).is_symlink(), name
-    links = [path for path in recipe.rglob("*") if path.is_symlink() and not {"dump", "exp"} & set(path.parts)]
+    links = links_of(recipe)
     assert [str(path) for path in links if not path.exists()] == []
     assert not any(os.path.isabs(os.readlink(path)) for path in links)
     if shutil.which("shellcheck"):
@@ -37,7 +44,7 @@ def test_a_recipe_is_short_and_shares_the_rest(recipe):
         assert os.access(recipe / name, os.X_OK), name
     for name in ("evc.sh", "cmd.sh", "path.sh", "utils"):
         assert (recipe / name).is_symlink(), name
-    links = [path for path in recipe.rglob("*") if path.is_symlink()]
+    links = links_of(recipe)
     assert [str(path) for path in links if not path.exists()] == []
     assert not any(os.path.isabs(os.readlink(path)) for path in links)
     assert (recipe / "README.md").is_file()
@@ -59,3 +66,27 @@ def test_shellcheck(recipe):
         pytest.skip("shellcheck is not installed")
     done = subprocess.run(["shellcheck", "run.sh", "local/data.sh"], cwd=recipe, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("corpus", ["ravdess", "iemocap", "toy"])
+def test_studies_over_several_runs(corpus):
+    folder = EGS / corpus / "evc1"
+    for name in ("ablation.sh", "all_pairs.sh"):
+        script = folder / "local" / name
+        assert script.resolve() == (EGS / "TEMPLATE" / "evc1" / name).resolve() and os.access(script, os.X_OK)
+        assert len(script.read_text().splitlines()) < 60
+        done = subprocess.run([f"local/{name}", "--help"], cwd=folder, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and f"local/{name} [" in done.stdout
+        done = subprocess.run([script], cwd=EGS, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and "run local/" in done.stderr
+    pairs = (folder / "local" / "pairs").read_text().split()
+    assert all(pair.count(":") == 1 for pair in pairs) and len({frozenset(p.split(":")) for p in pairs}) == len(pairs)
+    done = subprocess.run(["local/all_pairs.sh", "a:b", "b:a"], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "found a:b b:a more than once" in done.stderr
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parent.name)
+def test_every_configuration_of_the_template_is_there(recipe):
+    template = EGS / "TEMPLATE" / "evc1" / "conf"
+    for path in template.rglob("train_*.yaml"):
+        assert (recipe / "conf" / path.relative_to(template)).is_file(), path.name

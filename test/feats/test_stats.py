@@ -182,3 +182,32 @@ def test_pair_errors(stats):
         stats.pair("s9", "neutral", "angry")
     with pytest.raises(UserError, match="no emotion 'bored'"):
         stats.pair("s9", "neutral", "bored", moments_of(*utterance()))
+
+
+def test_durations_are_means_of_logs(tmp_path, stats):
+    assert np.isnan(stats.get("s1", "neutral").duration_mean), "none was told"
+    stats.add("s1", "neutral", *utterance(), duration=0.1)
+    stats.add("s1", "neutral", *utterance(), duration=0.4)
+    stats.add("s1", "angry", *utterance(), duration=0.1)
+    assert np.exp(stats.get("s1", "neutral").duration_mean) == pytest.approx(0.2)
+    assert np.exp(stats.get(None, "neutral").duration_mean) == pytest.approx(0.2)
+    src, tgt = stats.pair("s1", "neutral", "angry")
+    assert np.exp(tgt.duration_mean - src.duration_mean) == pytest.approx(0.5)
+    own = moments_of(*utterance(), duration=3.0)
+    assert np.exp(stats.pair("new", "neutral", "angry", own)[1].duration_mean) == pytest.approx(1.5)
+    stats.save(tmp_path / "stats.npz")
+    same(Stats.load(tmp_path / "stats.npz").get("s1", "neutral"), stats.get("s1", "neutral"), rtol=0)
+    with pytest.raises(ValueError, match="duration above 0"):
+        stats.add("s1", "angry", *utterance(), duration=0.0)
+
+
+def test_files_of_earlier_versions_hold_no_durations(tmp_path, stats):
+    stats.add("s1", "neutral", *utterance(), duration=0.1)
+    stats.save(tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz") as arrays:
+        np.savez(tmp_path / "old.npz", **{k: v for k, v in arrays.items() if not k.startswith("duration")})
+    old = Stats.load(tmp_path / "old.npz")
+    assert np.isnan(old.get("s1", "neutral").duration_mean)
+    assert old.get("s1", "neutral").lf0_mean == stats.get("s1", "neutral").lf0_mean
+    old.merge(stats)
+    assert np.exp(old.get("s1", "neutral").duration_mean) == pytest.approx(0.1)

@@ -32,6 +32,16 @@ def test_lists(lists, caplog):
     assert "1 utterances are in no list: a-sad-003" in caplog.text
 
 
+def test_further_sets(lists, tmp_path):
+    rows = [utterance(number=i) for i in range(4)]
+    folder = lists(train=["a-sad-000"], dev=["a-sad-001"], test=["a-sad-002"])
+    (tmp_path / "test_unseen.txt").write_text("a-sad-003\n")
+    sets = cut(rows, by_lists(rows, folder))
+    assert {name: [row.utt for row in members] for name, members in sets.items()} == {
+        "train": ["a-sad-000"], "dev": ["a-sad-001"], "test": ["a-sad-002"], "test_unseen": ["a-sad-003"]
+    }  # fmt: skip
+
+
 def test_bad_lists(lists, tmp_path):
     with pytest.raises(UserError, match=r"dev.txt:1: utterance 'u' is already in the list of train"):
         read_lists(lists(train=["u"], dev=["u"], test=["v"]))

@@ -24,6 +24,8 @@ from evc2.systems.cyclegan import CycleGAN
 from evc2.train.options import resolve_amp
 from evc2.train.trainer import only_this_turn
 
+RATES = {"generator": 2e-4, "discriminator": 1e-4}  # learning rates
+
 
 class Plain(nn.Module):
     """A gated block as two convolutions with two normalisations, from a fused one."""
@@ -37,15 +39,18 @@ class Plain(nn.Module):
         half = fused.conv.out_channels // 2
         make = nn.Conv2d if self.two_d else nn.Conv1d
         self.convs = nn.ModuleList(make(fused.conv.in_channels, half, self.kernel, self.stride) for _ in "vg")
-        normed = not isinstance(fused.norm, nn.Identity)
-        norm = nn.InstanceNorm2d if self.two_d else nn.InstanceNorm1d
-        self.norms = nn.ModuleList(
-            norm(half // self.shuffle, eps=1e-6, affine=True) if normed else nn.Identity() for _ in "vg"
-        )
+        self.norms = nn.ModuleList(self.norm(fused.norm, half // self.shuffle) for _ in "vg")
         for i in range(2):
             part = slice(i * half, (i + 1) * half)
             self.convs[i].weight.data.copy_(fused.conv.weight.data[part])
             self.convs[i].bias.data.copy_(fused.conv.bias.data[part])
+
+    def norm(self, fused: nn.Module, channels: int) -> nn.Module:
+        if isinstance(fused, nn.Identity):
+            return nn.Identity()
+        if isinstance(fused, nn.GroupNorm):
+            return nn.GroupNorm(1, channels, eps=fused.eps)
+        return (nn.InstanceNorm2d if self.two_d else nn.InstanceNorm1d)(channels, eps=1e-6, affine=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = []
@@ -68,8 +73,7 @@ class Published:
     def __init__(self, model: CycleGAN):
         self.m = unfuse(model)
         self.optimizers = {
-            t: torch.optim.Adam(list(model.turn_parameters(t)), lr, betas=(0.5, 0.999))
-            for t, lr in (("generator", 2e-4), ("discriminator", 1e-4))
+            t: torch.optim.Adam(list(model.turn_parameters(t)), lr, betas=(0.5, 0.999)) for t, lr in RATES.items()
         }
 
     def step(self, a: torch.Tensor, b: torch.Tensor) -> tuple[float, float]:
@@ -100,8 +104,8 @@ class Ours:
     def __init__(self, model: CycleGAN, dtype: str, compiled: bool, device: str):
         self.m, self.dtype, self.device = model, dtype, device
         self.optimizers = [
-            torch.optim.Adam(list(model.turn_parameters(t)), lr, betas=(0.5, 0.999), fused=True)
-            for t, lr in zip(model.turns, (2e-4, 1e-4), strict=True)
+            torch.optim.Adam(list(model.turn_parameters(t)), RATES[t], betas=(0.5, 0.999), fused=True)
+            for t in model.turns
         ]
         if compiled:
             for network in model.networks().values():

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,52 @@ def scores_finite(row: Row) -> None:
     json.loads((decode / "scores.json").read_text(encoding="utf-8"))
 
 
+def means(path: Path, metric: str) -> dict[str, float]:
+    """System -> mean of a metric over the trials of a scores.tsv; every value must be finite."""
+    values: dict[str, list[float]] = {}
+    for r in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), delimiter="\t"):
+        values.setdefault(r["system"], []).append(float(r[metric]))
+    assert all(math.isfinite(v) for v in chain.from_iterable(values.values())), (path, metric)
+    return {system: float(np.mean(v)) for system, v in values.items()}
+
+
+def ablation_table(row: Row) -> None:
+    """local/ablation.sh: all rows in one table, each part converted alone; a second call has nothing to do."""
+    words = ["local/ablation.sh", "--train_config", row.config, *row.options]
+    call(words, row.folder, row.limit)
+    found = means(row.exp / "ablation_test" / "scores.tsv", "distance_to_source")
+    parts = ("f0_only", "mcep_only", "power_only", "all")
+    assert list(found) == ["natural", "zero_effort", "analysis_synthesis", *parts]
+    assert found["zero_effort"] == 0
+    # The spectrum is the source's but for what synthesis costs, unless the network made it.
+    assert max(found["f0_only"], found["power_only"]) < min(found["mcep_only"], found["all"])
+    asked = ("--spectrum keep --power keep", "--f0 keep --power keep", "--f0 keep --spectrum keep --power gaussian", "")
+    for name, words_of in zip(parts, asked, strict=True):
+        mark = row.exp / f"decode_test{'' if name == 'all' else f'_{name}'}" / ".stage6"
+        assert json.loads(mark.read_text(encoding="utf-8"))["inputs"]["options"] == f"--plot false {words_of}".strip()
+    output = call(words, row.folder, row.limit)
+    assert "ablation_test: up to date" in output and "done again" not in output, output
+
+
+def all_pairs_table(row: Row) -> None:
+    """local/all_pairs.sh: a model a pair, all directions in one table; a second call trains and converts nothing."""
+    words = ["local/all_pairs.sh", "neutral:angry", "neutral:sad", "--train_config", row.config, *row.options]
+    call(words, row.folder, row.limit)
+    trials = read_trials(row.dump("test") / "trials")
+    emotions = DataDir(row.dump("test")).table("utt2emo")
+    directions = {f"{emotions[t.source]}:{t.emotion}" for t in trials}
+    assert sorted(directions) == ["angry:neutral", "neutral:angry", "neutral:sad", "sad:neutral"]
+    name = row.exp.name
+    assert list(means(row.exp / "all_pairs_test" / "scores.tsv", "mcd")) == ["natural", "zero_effort", name]
+    converted = read_table(row.exp / "decode_test" / "wav.scp")
+    assert list(converted) == sorted(t.id for t in trials)
+    for trial in trials:
+        pair = "neutral_angry" if "angry" in (emotions[trial.source], trial.emotion) else "neutral_sad"
+        assert f"exp/{name}_{pair}/" in converted[trial.id]
+    output = call(words, row.folder, row.limit)
+    assert "all_pairs_test: up to date" in output and "done again" not in output, output
+
+
 def judges_judge(row: Row) -> None:
     """Both judges (the SVM one where its packages are) give every emotion a score, and say how good they are."""
     from evc2.evaluate.judge import KINDS, get_judge, kind_of, own_accuracy
@@ -130,23 +177,14 @@ def judges_judge(row: Row) -> None:
 
 def copies_scored(row: Row) -> None:
     """Every vocoder has finite distances in the table: natural speech 0, Griffin-Lim less than an untrained one."""
-    table = row.exp / "copy_test"
-    content = (table / "scores.tsv").read_text(encoding="utf-8")
-    mean: dict[str, dict[str, float]] = {}
     for name in ("mel_l1", "mr_stft"):
-        values: dict[str, list[float]] = {}
-        for r in csv.DictReader(io.StringIO(content), delimiter="\t"):
-            values.setdefault(r["system"], []).append(float(r[name]))
-        mean[name] = {system: float(np.mean(v)) for system, v in values.items()}
-        assert {"natural", "griffin_lim", row.phase} <= set(mean[name])
-        assert all(math.isfinite(v) for v in mean[name].values())
-        assert mean[name]["natural"] == 0 < mean[name]["griffin_lim"] < mean[name][row.phase]
+        found = means(row.exp / "copy_test" / "scores.tsv", name)
+        assert found["natural"] == 0 < found["griffin_lim"] < found[row.phase]
 
 
 def five_anchors(row: Row) -> None:
     """All anchors stand in the table of scores."""
-    content = (row.exp / "decode_test" / "scores.tsv").read_text(encoding="utf-8")
-    found = {r["system"] for r in csv.DictReader(io.StringIO(content), delimiter="\t")}
+    found = set(means(row.exp / "decode_test" / "scores.tsv", "mcd"))
     assert found >= {"zero_effort", "analysis_synthesis", "f0", "f0_power", "f0_power_mcep"}
 
 
@@ -164,22 +202,15 @@ def wav_lengths_equal(row: Row) -> None:
 
 
 def pack_converts(row: Row) -> None:
-    """The pack alone converts a recording that is in no data directory."""
+    """The pack alone converts a recording that is in no data directory, from the last of its emotions to the first."""
     pack = next(row.exp.glob("*.zip"))
     source = next(iter(DataDir(row.dump("test")).table("wav.scp").values()))
-    words = [
-        sys.executable,
-        "-m",
-        "evc2.bin.convert",
-        "--model",
-        str(pack),
-        "--emotion",
-        "angry",
-        "--source_emotion",
-        "neutral",
-    ]
+    config = yaml.safe_load((row.exp / row.phase / "config.yaml").read_text(encoding="utf-8"))
+    domains = config["system_conf"]["domains"]
+    words = ["-m", "evc2.bin.convert", "--model", str(pack), "--source_emotion", domains[-1], "--emotion", domains[0]]
     root = row.folder.parents[2]
-    call(["env", f"PYTHONPATH={root}", *words, str(row.folder / source), "out.wav"], row.folder, row.limit)
+    command = ["env", f"PYTHONPATH={root}", sys.executable, *words, str(row.folder / source), "out.wav"]
+    call(command, row.folder, row.limit)
     wav, _ = read_audio(str(row.folder / "out.wav"))
     assert np.abs(wav).max() > 0.01
 
@@ -208,5 +239,7 @@ CHECKS = {
         resumes,
         judges_judge,
         copies_scored,
+        ablation_table,
+        all_pairs_table,
     )
 }

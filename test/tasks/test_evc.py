@@ -137,9 +137,13 @@ def test_loss_that_is_not_finite_stops_with_the_last_checkpoint_kept(command, tm
 
 
 def test_domains_follow_the_directions():
-    assert choose_domains(["neutral", "angry"], "neutral:happy,happy:neutral") == ["neutral", "happy"]
-    assert choose_domains(["angry", "neutral"], "neutral:angry") == ["angry", "neutral"]  # A and B stay what they are
-    assert choose_domains(["neutral", "angry"], "neutral:happy,neutral:sad") == ["neutral", "angry"]
+    assert choose_domains(["neutral", "angry"], "neutral:happy,happy:neutral", 2) == ["neutral", "happy"]
+    assert choose_domains(["angry", "neutral"], "neutral:angry", 2) == [
+        "angry",
+        "neutral",
+    ]  # A and B stay what they are
+    assert choose_domains(["neutral", "angry"], "neutral:happy,neutral:sad", 2) == ["neutral", "angry"]
+    assert choose_domains(["neutral", "angry"], "neutral:happy,neutral:sad", 12) == ["neutral", "happy", "sad"]
 
 
 def test_trials_of_other_emotions_are_refused_before_training(corpus, command, tmp_path):

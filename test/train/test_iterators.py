@@ -82,3 +82,19 @@ def test_fit_reflects():
     assert fit(x, 5)[:, 0].tolist() == [0, 1, 2, 1, 0]
     assert fit(x, 2)[:, 0].tolist() == [0, 1]
     assert fit(np.ones((1, 2)), 4).shape == (4, 2)
+
+
+def test_many_domains_take_turns_in_pairs():
+    domains = {name: [f"{name}{i}" for i in range(5 + k)] for k, name in enumerate("abcd")}
+    batches = pair_plan(domains, 12, 3, 0, True, 0, 1)(1)
+    pairs = [{request[3] for request in batch} for batch in batches]
+    assert all(len(pair) == 1 for pair in pairs)  # one pair a batch
+    assert sorted(p.pop() for p in pairs[:6]) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    for u, v, _, (i, j) in (request for batch in batches for request in batch):
+        assert u in domains["abcd"[i]] and v in domains["abcd"[j]]
+    used = [request[0] for batch in batches for request in batch] + [r[1] for batch in batches for r in batch]
+    assert set(used) == {utt for utts in domains.values() for utt in utts}
+    assert batches == pair_plan(domains, 12, 3, 0, True, 0, 1)(1)
+    valid = pair_plan(domains, 12, 3, 0, False, 0, 1)(1)
+    assert {batch[0][3] for batch in valid} == {(0, 1), (1, 2), (2, 3), (0, 3)}
+    assert {utt for batch in valid for r in batch for utt in r[:2]} == set(used)

@@ -103,3 +103,14 @@ def test_a_signal_ends_the_jobs(pipeline, tmp_path, number):
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_value_among_the_options_of_another_script(pipeline, tmp_path):
+    (tmp_path / "out.txt").unlink(missing_ok=True)
+    text = """
+    for name in expdir test_sets train_args nj; do value_of "${name}" none "$@"; done > out.txt
+    """
+    words = ["--expdir", "a", "--test-sets=x y", "--train_args", "--nj 3", "--expdir", "b"]
+    done = subprocess.run([*pipeline(text), *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.txt").read_text().splitlines() == ["b", "x y", "--nj 3", "none"]

@@ -34,6 +34,7 @@ directions="neutral:angry,angry:neutral" # Conversions of the trials, source:tar
 intensity=              # Intensity of the trials' sources and references, e.g. strong (empty: any).
 local_data_opts=        # More options for local/data.sh.
 test_sets="test"        # Sets to convert and evaluate.
+trials_of=              # Those among --directions that this model is for (empty: all); of one speaker: S:source:target,...
 # Audio and features
 feats_conf=conf/feats_world.yaml # Feature contract.
 trim=true               # Cut the silence before and after an utterance.
@@ -57,6 +58,8 @@ plots=false             # Draw spectrogram and F0 of every conversion.
 judge=                  # Emotion judges, FOLDER,FOLDER (see egs/*/ser1).
 asr_model=              # Whisper model for CER and WER: folder or name on the hub (empty: the command's default).
 eval_args=              # More options for evc2.bin.evaluate.
+more_systems=           # Further rows, "name=wav.scp ..."; {exp} and {set} stand for the experiment's folder and the test set.
+table=                  # A table of anchors and more_systems alone, in <experiment>/<table>_<set> (empty: of this model).
 
 help_message="usage: $0 [--option value ...]      options may also come from a file of lines name=value: --config FILE"
 
@@ -92,7 +95,7 @@ phase_of() {  # conf/debug/train_x.yaml -> debug_train_x
 [ "${#configs[@]}" -gt 0 ] || die "--train_configs is empty"
 last=$(phase_of "${configs[-1]}")
 if [ -z "${evc_tag}" ]; then
-    evc_tag=${last}_${split}$(tr -s ' /:,=' '_' <<< "${train_args:+_${train_args//--/}}")
+    evc_tag=${last}_${split}$(tr -s ' /:,=' '_' <<< "${train_args:+_${train_args//--/}}${trials_of:+_${trials_of}}")
 fi
 evc_exp=${evc_exp:-${expdir}/${evc_tag}}
 [ -r "${feats_conf}" ] || die "--feats_conf: cannot read ${feats_conf}; found $(echo conf/feats_*.yaml)"
@@ -105,6 +108,11 @@ if "${anchors_only}"; then
     skip_train=true skip_packing=true
     anchors_exp=${expdir}/anchors_${split}
 fi
+
+choose_trials() {  # SET: sets `trials` to the list that this model does
+    trials=${dump}_$1/trials
+    [ -z "${trials_of}" ] || [ ! -s "${trials}" ] || trials=$(utils/subset_trials.sh "${dump}_$1" "${trials_of}")
+}
 
 watch_signals
 if begins 1 "data (local/data.sh)" "${skip_data_prep}"; then
@@ -161,19 +169,19 @@ if begins 5 "training in ${evc_exp}" "${skip_train}"; then
     need "${dump}_dev/.stage3" 3
     threads=(env -u OMP_NUM_THREADS)
     [ -z "${train_threads}" ] || threads=(env "OMP_NUM_THREADS=${train_threads}")
-    init=${pretrained_model}
+    init=${pretrained_model} valid=()
+    choose_trials dev
+    [ ! -s "${trials}" ] || valid=(--valid_trials "${trials}")
     words train_args "${train_args}"
     for config in "${configs[@]}"; do
         [ -r "${config}" ] || die "--train_configs: cannot read ${config}"
         out=${evc_exp}/$(phase_of "${config}")
-        trials=()
-        [ ! -s "${dump}_dev/trials" ] || trials=(--valid_trials "${dump}_dev/trials")
         options=(${init:+--init_param "${init}"} "${extra[@]}")
         train=("${python}" -m evc2.bin.evc_train --config "${config}" --output_dir "${out}" --feats_contract "${feats_conf}"
-            --stats "${stats}" --train_dir "${dump}_train" --valid_dir "${dump}_dev" "${trials[@]}"
-            --directions "${directions}" "${options[@]}")
-        if todo "${out}/.stage5" --inputs "${config}" "${stats}" ${init:+"${init}"} "${dump}_dev/trials" \
-            --scp "${dump}_train/feats.scp" "${dump}_dev/feats.scp" --options="${directions} ${options[*]}"; then
+            --stats "${stats}" --train_dir "${dump}_train" --valid_dir "${dump}_dev" "${valid[@]}"
+            --directions "$(sed -E 's/[^:, ]+:([^:, ]+:)/\1/g' <<< "${trials_of:-${directions}}")" "${options[@]}")
+        if todo "${out}/.stage5" --inputs "${config}" "${stats}" ${init:+"${init}"} "${trials}" \
+            --scp "${dump}_train/feats.scp" "${dump}_dev/feats.scp" --options="${trials_of:-${directions}} ${options[*]}"; then
             "${force}" && resume=false || resume=true
             log "  ${out}: tensorboard --logdir ${out}/tensorboard; log: ${out}/train.log"
             if [ "${ngpu}" -le 1 ] && [ "${num_nodes}" -eq 1 ]; then
@@ -202,25 +210,26 @@ if begins 6 "anchors$("${anchors_only}" || echo " and conversion with ${model}/$
         data=${dump}_${set}
         need "${data}/.stage3" 3
         [ -s "${data}/trials" ] || die "${data}/trials has no trial: no utterance of ${set} fits --directions ${directions}"
-        common=(--data_dir "${data}" --trials "${data}/trials")
+        common=(--data_dir "${data}" --trials)
         for anchor in "${anchor_names[@]}"; do
             out=${dump}_anchors_${set}/${anchor}
             todo "${out}/.stage6" --inputs "${data}/trials" "${stats}" --scp "${data}/wav.scp" || continue
             rm -f "${out}/wav.scp"
             in_jobs "${train_cmd}" "${inference_nj}" "${data}/trials" "${out}/log/anchors.JOB.log" "${python}" -m evc2.bin.anchors \
-                --anchor "${anchor}" --stats "${stats}" --contract "${feats_conf}" "${common[@]}" --out "${out}"
+                --anchor "${anchor}" --stats "${stats}" --contract "${feats_conf}" "${common[@]}" "${data}/trials" --out "${out}"
             finished "${out}/.stage6" "${out}/wav.scp"
         done
         ! "${anchors_only}" || continue
+        choose_trials "${set}"
         out=${evc_exp}/decode_${set}${inference_tag:+_${inference_tag}}
         options=(--plot "${plots}" ${vocoder:+--vocoder "${vocoder}"} "${extra[@]}")
-        todo "${out}/.stage6" --inputs "${model}/${inference_model}" "${model}/config.yaml" "${data}/trials" \
+        todo "${out}/.stage6" --inputs "${model}/${inference_model}" "${model}/config.yaml" "${trials}" \
             --scp "${data}/feats.scp" "${data}/wav.scp" --options="${options[*]}" || continue
         rm -f "${out}/wav.scp"
-        convert=("${python}" -m evc2.bin.convert --model "${model}" --model_file "${inference_model}" "${common[@]}"
+        convert=("${python}" -m evc2.bin.convert --model "${model}" --model_file "${inference_model}" "${common[@]}" "${trials}"
             --out "${out}" "${options[@]}")
         [ "${gpu}" -eq 0 ] || convert+=(--device cuda)
-        in_jobs "${decode_cmd} --gpu ${gpu}" "${inference_nj}" "${data}/trials" "${out}/log/convert.JOB.log" "${convert[@]}"
+        in_jobs "${decode_cmd} --gpu ${gpu}" "${inference_nj}" "${trials}" "${out}/log/convert.JOB.log" "${convert[@]}"
         finished "${out}/.stage6" "${out}/wav.scp"
     done
     if "${gta}" && ! "${anchors_only}"; then
@@ -238,40 +247,44 @@ if begins 7 "evaluation" "${skip_eval}"; then
     words eval_args "${eval_args}"
     for set in "${tests[@]}"; do
         data=${dump}_${set} out=${evc_exp}/decode_${set}${inference_tag:+_${inference_tag}}
-        systems=(--system natural=@reference) scps=()
+        choose_trials "${set}"
+        systems=(--system natural=@reference) scps=() rows=() more=${more_systems//\{set\}/${set}}
+        read -r -a more <<< "${more//\{exp\}/${evc_exp}}"
         if "${anchors_only}"; then
             out=${anchors_exp}_${set}
+        elif [ -n "${table}" ]; then
+            out=${evc_exp}/${table}_${set}
         else
             need "${out}/wav.scp" 6
-            scps+=("${out}/wav.scp")
+            rows=("${last}${inference_tag:+_${inference_tag}}=${out}/wav.scp")
         fi
         for anchor in "${anchor_names[@]}"; do
             scp=${dump}_anchors_${set}/${anchor}/wav.scp
             need "${scp}" 6
             systems+=(--system "${anchor}=${scp}") scps+=("${scp}")
         done
-        "${anchors_only}" || systems+=(--system "${last}${inference_tag:+_${inference_tag}}=${out}/wav.scp")
+        for row in "${rows[@]}" "${more[@]}"; do systems+=(--system "${row}") scps+=("${row#*=}"); done
         options=(--data_name "${PWD##*/egs/} ${split} ${set}" "${extra[@]}")
         [ -z "${judge}" ] || options+=(--judge "${judge}")
         [ -z "${asr_model}" ] || options+=(--asr_model "${asr_model}")
         "${anchors_only}" || [ ! -e "${model}/train_summary.json" ] || options+=(--facts "${model}/train_summary.json")
-        if todo "${out}/.stage7" --inputs "${data}/trials" local/score.sh --scp "${data}/wav.scp" "${scps[@]}" \
-            --options="${options[*]}"; then
+        if todo "${out}/.stage7" --inputs "${trials}" local/score.sh --scp "${data}/wav.scp" "${scps[@]}" \
+            --options="${options[*]}${more[*]:+ ${more[*]}}"; then
             status=0
             # shellcheck disable=SC2086
             job ${train_cmd} --num_threads "${nj}" "${out}/log/evaluate.log" \
-                "${python}" -m evc2.bin.evaluate --trials "${data}/trials" --data_dir "${data}" "${systems[@]}" \
+                "${python}" -m evc2.bin.evaluate --trials "${trials}" --data_dir "${data}" "${systems[@]}" \
                 --out "${out}" --nj "${nj}" "${options[@]}" || status=$?
             # Status 3: there is a table, but some trials have no score.
             [ "${status}" -eq 0 ] || [ "${status}" -eq 3 ] || exit "${status}"
             [ "${status}" -eq 0 ] || log "  some trials could not be scored; see ${out}/log/evaluate.log"
             if [ -x local/score.sh ]; then
-                job local/score.sh --data_dir "${data}" --trials "${data}/trials" --decode_dir "${out}" --nj "${nj}"
+                job local/score.sh --data_dir "${data}" --trials "${trials}" --decode_dir "${out}" --nj "${nj}"
             fi
             finished "${out}/.stage7" "${out}/RESULTS.md"
         fi
         cat "${out}/RESULTS.md"
-        log "  table: ${out}/RESULTS.md; page to listen to: ${out}/report.html$("${anchors_only}" || echo "; audio: ${out}/wav")"
+        log "  table: ${out}/RESULTS.md; page to listen to: ${out}/report.html$([ ! -e "${out}/wav" ] || echo "; audio: ${out}/wav")"
     done
 fi
 

@@ -38,17 +38,26 @@ def init_pair(conv: nn.Conv1d | nn.Conv2d) -> None:
 
 
 class GatedConv1d(nn.Module):
-    """Value and gate convolution over time, optional pixel shuffle, optional instance normalisation, GLU.
+    """Value and gate convolution over time, optional pixel shuffle, normalisation, GLU.
 
     Input [B, in_channels, T]; output [B, out_channels, ceil(T / stride) * shuffle], where the convolutions have
     ``out_channels * shuffle`` channels each.
+
+    Args:
+        norm: ``instance`` (each channel over time), ``layer`` (value and gate each over channels and time, with a gain
+            and a bias a channel), ``none``.
     """
 
-    def __init__(self, cin: int, cout: int, kernel: int, stride: int = 1, shuffle: int = 1, norm: bool = True):
+    def __init__(self, cin: int, cout: int, kernel: int, stride: int = 1, shuffle: int = 1, norm: str = "instance"):
         super().__init__()
         self.conv = nn.Conv1d(cin, 2 * cout * shuffle, kernel, stride)
         init_pair(self.conv)
-        self.norm = nn.InstanceNorm1d(2 * cout, eps=1e-6, affine=True) if norm else nn.Identity()
+        if norm == "instance":
+            self.norm = nn.InstanceNorm1d(2 * cout, eps=1e-6, affine=True)
+        elif norm == "layer":
+            self.norm = nn.GroupNorm(2, 2 * cout, eps=1e-6)  # one group is the value, the other the gate
+        else:
+            self.norm = nn.Identity()
         self.kernel, self.stride, self.shuffle = kernel, stride, shuffle
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

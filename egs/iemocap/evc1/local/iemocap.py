@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from published import check_counts
+
 from evc2.cli import ArgumentParser, run, setup_logging
 from evc2.errors import UserError
 from evc2.fileio.manifest import Utterance, describe_folder, require_folder, write_manifest
@@ -161,6 +163,7 @@ def read_corpus(root: Path, split: str) -> list[Utterance]:
     if not rows:
         raise UserError(f"IEMOCAP: {root}: {expected}, found no labelled turn with a wav file. {HOW}")
     logging.info("%d turns of %d actors", len(rows), len({row.speaker for row in rows}))
+    print(check_counts(((row.speaker, row.emotion) for row in rows), len(present)))
     return rows
 
 

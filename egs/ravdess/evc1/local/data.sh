@@ -4,7 +4,7 @@ set -euo pipefail
 
 db_root=                   # Folder of the corpus: Actor_01 ... Actor_24, wav or flac, at any depth.
 download=false             # Fetch the corpus from Zenodo into db_root (or downloads/ravdess) first.
-split=speaker_dependent    # A folder of local/splits: speaker_dependent or speaker_disjoint.
+split=speaker_dependent    # A folder of local/splits: speaker_dependent, speaker_disjoint or seen_unseen.
 emotion_map=               # Renames emotions, e.g. calm:neutral.
 directions=neutral:angry,angry:neutral # Conversions to try: source:target,...
 intensity=strong           # Intensity of sources and references: strong, normal, or empty for any.

@@ -1,0 +1,28 @@
+"""A recording of any kind as a system takes it."""
+
+import logging
+
+import numpy as np
+import soxr
+
+from evc2.errors import UserError
+from evc2.fileio.audio import audio_problem
+
+
+def prepare(wav: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Samples [n] or [n, channels] at ``rate`` to mono float32 at ``wanted`` (both in Hz), exactly as long in time.
+
+    Raises:
+        UserError: empty, shorter than 0.1 s, or with NaN or infinity.
+    """
+    wav = np.asarray(wav, dtype=np.float32)
+    wav = wav.mean(axis=1) if wav.ndim == 2 else wav
+    problem = audio_problem(wav, rate)
+    if problem is not None and problem.startswith("clipped"):
+        logging.warning("the recording is %s; the conversion may sound harsh", problem)
+    elif problem not in (None, "silent"):
+        raise UserError(f"the recording cannot be converted: {problem} ({len(wav) / rate:.3f} s at {rate} Hz)")
+    length = round(len(wav) * wanted / rate)
+    if rate != wanted:
+        wav = soxr.resample(wav, rate, wanted)
+    return np.pad(wav[:length], (0, max(0, length - len(wav))))

@@ -1,0 +1,136 @@
+"""What the systems on WORLD cepstra share: domains, normalisation, prosody by statistics, validation of trials."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from evc2.errors import UserError
+from evc2.feats.distance import equal_variance, mcd, to_mel_cepstrum, variance_ratio
+from evc2.feats.prosody import convert_f0, convert_power
+from evc2.feats.stats import Moments, moments_of
+from evc2.train.abs_model import AbsEVCModel, ConversionTarget
+
+
+class SpectralEVC(AbsEVCModel):
+    """A network maps normalised cepstra; log-F0 and power go through log-Gaussian transforms.
+
+    Args:
+        domains: emotions, or ``speaker:emotion`` each.
+        power: what changes the energy. ``network``: the network converts the 0th cepstrum with the rest (published
+            codes). ``gaussian``: the network leaves it out and frame power goes through a log-Gaussian transform, as
+            the published README promises. ``keep``: the source's power. Never both, which would count it twice.
+        normalize_by: whose statistics normalise the features: ``speaker_emotion``, or ``emotion`` (domain pooled).
+    """
+
+    collation = "crop_pair"
+    multiple = 4  # the networks take a multiple of this many frames, and no fewer than two of them
+
+    def __init__(self, domains: Sequence[str], power: str, normalize_by: str) -> None:
+        super().__init__()
+        system = type(self).__name__.lower()
+        for name, value, known in (
+            ("power", power, ("network", "gaussian", "keep")),
+            ("normalize_by", normalize_by, ("speaker_emotion", "emotion")),
+        ):
+            if value not in known:
+                raise UserError(f"{system}: {name} is {value!r}, expected one of {', '.join(known)}")
+        if not 2 <= len(set(domains)) == len(domains) <= self.max_domains:
+            number = "two" if self.max_domains == 2 else f"2 to {self.max_domains}"
+            raise UserError(f"{system}: domains are {number} different emotions [A, B], got {list(domains)}")
+        self.domains, self.power, self.normalize_by = tuple(domains), power, normalize_by
+        self.emotions = tuple(name.split(":")[-1] for name in domains)  # a domain is an emotion or speaker:emotion
+        self.first = 0 if power == "network" else 1  # the first cepstrum that the network converts
+
+    @abstractmethod
+    def network(self, x: torch.Tensor, pair: tuple[int, int], target: ConversionTarget) -> torch.Tensor:
+        """Map normalised features [1, D, T] from one domain to another; T is a multiple of ``multiple``."""
+
+    def blend(self, intensity: float) -> float:
+        """Share of the converted features at an intensity, the rest being the source's."""
+        return intensity
+
+    def pair_of(self, source: str | None, target: str) -> tuple[int, int]:
+        """Domain numbers of a conversion; without a source emotion, the other one of two.
+
+        Raises:
+            UserError: an emotion that the model does not have, or none where it has more than two.
+        """
+        names = self.emotions
+        if target not in names:
+            raise UserError(
+                f"this model converts between {' and '.join(names)}, not to {target!r}; "
+                f"choose one of these or train another model"
+            )
+        others = [name for name in names if name != target]
+        if source is None and len(others) > 1:
+            raise UserError(f"a model of {len(names)} emotions must be told the source's: {', '.join(names)}")
+        source = others[0] if source is None else source
+        if source not in others:
+            raise UserError(
+                f"this model makes {target} speech from {' or '.join(others)} speech, but the source is "
+                f"said to be {source}"
+            )
+        return names.index(source), names.index(target)
+
+    def tensor(self, feats: np.ndarray, moments: Moments) -> torch.Tensor:
+        """Normalised features [1, D, T] on the model's device, padded by repeating the edge frames."""
+        x = (np.asarray(feats, dtype=np.float32) - moments.feats_mean) / moments.feats_std
+        x = torch.from_numpy(np.ascontiguousarray(x.T[None, self.first :], dtype=np.float32))
+        before, after = self.padding(x.shape[-1])
+        return F.pad(x, (before, after), mode="replicate").to(next(self.parameters()).device)
+
+    def padding(self, frames: int) -> tuple[int, int]:
+        """Frames to add before and after; instance normalisation needs two at the bottom of the network."""
+        pad = max(-frames % self.multiple, 2 * self.multiple - frames)
+        return pad // 2, pad - pad // 2
+
+    def moments_for(self, given: Mapping[str, Any], emotion: str) -> Moments:
+        """Moments that normalise an utterance: of the emotion, of the speaker in it, or the utterance's own."""
+        if self.normalize_by == "emotion":
+            return self.stats.get(None, emotion)
+        speaker, own_emotion = given.get("speaker"), given.get("emotion") or emotion
+        if speaker is not None and self.stats.has(speaker, own_emotion):
+            return self.stats.get(speaker, own_emotion)
+        return moments_of(given["feats"], given.get("f0"), given.get("power"))
+
+    @torch.inference_mode()
+    def convert(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray | None]:
+        pair = self.pair_of(source.get("emotion"), target.emotion)
+        emotion = self.emotions[pair[0]]
+        own = moments_of(source["feats"], source["f0"], source["power"])
+        src, tgt = self.stats.pair(source.get("speaker"), emotion, target.emotion, own)
+        net_src, net_tgt = src, tgt
+        if self.normalize_by == "emotion":
+            net_src, net_tgt = self.stats.get(None, emotion), self.stats.get(None, target.emotion)
+        feats = np.array(source["feats"], dtype=np.float32)
+        before, _ = self.padding(len(feats))
+        y = self.network(self.tensor(feats, net_src), pair, target)[0, :, before : before + len(feats)]
+        new = y.float().cpu().numpy().T * net_tgt.feats_std[self.first :] + net_tgt.feats_mean[self.first :]
+        feats[:, self.first :] += self.blend(target.intensity) * (new - feats[:, self.first :])
+        power = None
+        if self.power == "gaussian":
+            power = convert_power(source["power"], src, tgt, target.intensity)
+        elif self.power == "keep":
+            power = np.array(source["power"])
+        return {"feats": feats, "f0": convert_f0(source["f0"], src, tgt, target.intensity), "power": power}
+
+    def score_trial(self, source: Mapping[str, Any], reference: Mapping[str, Any], emotion: str) -> dict[str, float]:
+        """How near the converted cepstra come to the reference (DTW, without c0), beside the unconverted source.
+
+        ``mcd``, ``mcd_source`` and the distance moved ``mcd_moved`` in dB; ``gv``, the ratio of variances; and
+        ``mcd_gv``, the MCD after the variances are made equal, by which the best model is chosen: plain MCD is lowest
+        in the first epochs, when the networks still give something near the mean spectrum.
+        """
+        new = self.convert(source, ConversionTarget(emotion))["feats"]
+        old, ref, new = (to_mel_cepstrum(x)[:, 1:] for x in (source["feats"], reference["feats"], new))
+        return {
+            "mcd": mcd(new, ref),
+            "mcd_gv": mcd(equal_variance(new, ref), ref),
+            "mcd_source": mcd(old, ref),
+            "mcd_moved": mcd(new, old, dtw=False),
+            "gv": variance_ratio(new, ref),
+        }
