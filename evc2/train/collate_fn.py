@@ -83,12 +83,12 @@ class CropDataset(torch.utils.data.Dataset):
 
 
 def collate_equal(items: Sequence[tuple[str, dict[str, Any]]]) -> tuple[list[str], dict[str, Any]]:
-    """Stack arrays of equal shape; what is no array is the same for all items, and stays on the host."""
+    """Stack arrays of equal shape, and numbers; a tuple is the same for all items, and stays on the host."""
     names = [name for name, _ in items]
-    batch = {}
+    batch: dict[str, Any] = {}
     for key, first in items[0][1].items():
-        arrays = isinstance(first, np.ndarray)
-        batch[key] = torch.from_numpy(np.stack([item[key] for _, item in items])) if arrays else first
+        values = [item[key] for _, item in items]
+        batch[key] = first if isinstance(first, tuple) else torch.from_numpy(np.stack(values))
     return names, batch
 
 
