@@ -10,7 +10,8 @@ from evc2.errors import UserError
 
 EXIT_SKIPPED = 3
 OPTIONS = (
-    "speaker", "source_emotion", "intensity", "f0", "spectrum", "power", "envelope", "duration", "style", "style_seed",
+    "speaker", "source_emotion", "intensity", "spectrum_intensity", "f0", "spectrum", "power", "envelope", "duration",
+    "style", "style_seed",
 )  # fmt: skip
 
 
@@ -32,6 +33,7 @@ def get_parser() -> ArgumentParser:
     add("--source_emotion", metavar="E", help="emotion of the recording; without: the model's other one, or utt2emo")
     add("--speaker", metavar="S", help="who speaks, if a training speaker; without: any voice, or utt2spk")
     add("--intensity", type=float, default=1.0, metavar="X", help="0 is the source, 1 the conversion, up to 2")
+    add("--spectrum_intensity", type=float, metavar="X", help="of the spectrum alone; without: --intensity")
     add(
         "--f0", choices=("convert", "keep", "cwt"), default="convert", help="what to do with the pitch; cwt: --f0_model"
     )

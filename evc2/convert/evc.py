@@ -165,7 +165,13 @@ class EVC:
             return np.zeros_like(source), {**info, "source_f0": nothing, "f0": nothing}
         style = self.reference(*asked.reference) if isinstance(asked.reference, tuple) else asked.reference
         target = ConversionTarget(
-            emotion, asked.target_speaker, asked.intensity, style=asked.style, reference=style, seed=asked.style_seed
+            emotion,
+            asked.target_speaker,
+            asked.intensity,
+            asked.spectrum_intensity,
+            style=asked.style,
+            reference=style,
+            seed=asked.style_seed,
         )
         if self.contract.kind == "mel":
             return self.through_vocoder(source, target, info)

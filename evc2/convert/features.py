@@ -48,7 +48,9 @@ def new_features(
     if any(simple.values()):
         own = moments_of(analysis["feats"], analysis["f0"], analysis["power"])
         pair = moment_pair(model.stats, options.speaker, options.source_emotion, options.emotion, own, target.speaker)
-        by_statistics = gaussian(analysis, pair, **simple, intensity=options.intensity)
+        by_statistics = gaussian(
+            analysis, pair, **simple, intensity=options.intensity, spectrum_intensity=options.spectrum_intensity
+        )
         new.update({name: value for name, value in by_statistics.items() if value is not None})
     if power_way == "keep" and new["mcep"] is not None:
         new["power"] = analysis["power"]

@@ -30,6 +30,7 @@ class Options:
             moved by what the emotion changes on average.
         source_emotion: emotion of the recording; None takes the other one of a system between two.
         intensity: 0 gives the source back, 1 the full conversion; up to 2 exaggerates.
+        spectrum_intensity: the same for the spectrum alone, which is what costs words; None: ``intensity``.
         f0: ``convert``, ``keep``, or ``cwt`` (by the F0 model that was loaded beside the system).
         spectrum: ``network``, ``gaussian`` (mean and deviation of each cepstrum, no network) or ``keep``.
         power: ``network`` (what the converted spectrum has), ``gaussian``, ``keep``; None is the system's default.
@@ -49,6 +50,7 @@ class Options:
     speaker: str | None = None
     source_emotion: str | None = None
     intensity: float = 1.0
+    spectrum_intensity: float | None = None
     f0: str = "convert"
     spectrum: str = "network"
     power: str | None = None
@@ -64,12 +66,17 @@ class Options:
             value = getattr(self, name)
             if value not in known and not (name == "power" and value is None):
                 raise UserError(f"{name} is '{value}', expected one of {', '.join(known)}{nearest(str(value), known)}")
-        if not (math.isfinite(self.intensity) and 0.0 <= self.intensity <= 2.0):
-            raise UserError(f"intensity is {self.intensity}, expected a number from 0 (the source) to 2")
+        for name in ("intensity", "spectrum_intensity"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and 0.0 <= value <= 2.0):
+                raise UserError(f"{name} is {value}, expected a number from 0 (the source) to 2")
         if (self.style == "reference") != (self.reference is not None):
             raise UserError("the style 'reference' and a reference recording go together: give both or neither")
 
     def changed(self) -> dict[str, str]:
-        """Those of CHOICES that are not at their defaults."""
+        """What is not at its default of all that asks for WORLD features: CHOICES, and the spectrum's own intensity."""
         given = {name: getattr(self, name) for name in CHOICES}
-        return {name: value for name, value in given.items() if value not in (None, CHOICES[name][0])}
+        changed = {name: value for name, value in given.items() if value not in (None, CHOICES[name][0])}
+        if self.spectrum_intensity is not None:
+            changed["spectrum_intensity"] = str(self.spectrum_intensity)
+        return changed

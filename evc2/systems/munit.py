@@ -234,9 +234,9 @@ class MUNIT(SpectralEVC):
         """Content of the source, style by ``target.style``, moved from the source's own by the intensity."""
         i, j = pair
         style = self.target_style(j, target)
-        if target.intensity != 1.0:
+        if target.spectrum_share != 1.0:
             own = self.part("style", j)(x)  # in the space of the target's styles
-            style = own + target.intensity * (style - own)
+            style = own + target.spectrum_share * (style - own)
         return self.decode(j, (self.part("content", i)(x),), (style,))[0]
 
     def target_style(self, domain: int, target: ConversionTarget) -> torch.Tensor:

@@ -110,7 +110,7 @@ class SpectralEVC(AbsEVCModel):
         before, _ = self.padding(len(feats))
         y = self.network(self.tensor(feats, net_src), pair, target)[0, :, before : before + len(feats)]
         new = y.float().cpu().numpy().T * net_tgt.feats_std[self.first :] + net_tgt.feats_mean[self.first :]
-        feats[:, self.first :] += self.blend(target.intensity) * (new - feats[:, self.first :])
+        feats[:, self.first :] += self.blend(target.spectrum_share) * (new - feats[:, self.first :])
         power = None
         if self.power == "gaussian":
             power = convert_power(source["power"], src, tgt, target.intensity)

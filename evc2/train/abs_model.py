@@ -26,6 +26,8 @@ class ConversionTarget:
         emotion: one of the model's emotions.
         speaker: the target speaker; None keeps the source's.
         intensity: 0 gives the source, 1 the full conversion; values beyond extrapolate.
+        spectrum_intensity: the same for the spectrum alone, of systems that convert F0 and power beside it; None:
+            ``intensity``.
         style: one of the system's ``styles``; None takes the first of them.
         reference: for the style ``reference``: ``feats``, ``f0``, ``power``, ``speaker``, ``emotion`` of an utterance,
             as for a source.
@@ -35,9 +37,15 @@ class ConversionTarget:
     emotion: str
     speaker: str | None = None
     intensity: float = 1.0
+    spectrum_intensity: float | None = None
     style: str | None = None
     reference: Mapping[str, Any] | None = None
     seed: int = 0
+
+    @property
+    def spectrum_share(self) -> float:
+        """The intensity that holds for the spectrum."""
+        return self.intensity if self.spectrum_intensity is None else self.spectrum_intensity
 
 
 class BatchCache(SimpleNamespace):

@@ -41,6 +41,22 @@ def test_conversion_changes_the_sound_and_intensity_scales_the_change(evc, voice
     assert pitch[1] - pitch[0] == pytest.approx(np.log(180 / 120) / 2, abs=0.05)
 
 
+@pytest.mark.parametrize("spectrum", ["network", "gaussian"])
+def test_the_spectrum_alone_has_an_intensity(evc, voice, spectrum):
+    def change(a, b):
+        return np.abs(np.abs(np.fft.rfft(a)) - np.abs(np.fft.rfft(b))).mean()
+
+    wav = voice(0.6)
+    none, half, whole = (
+        evc.convert(wav, 16000, "angry", speaker="s1", spectrum=spectrum, power="keep", spectrum_intensity=x)
+        for x in (0.0, 0.5, 1.0)
+    )
+    bare, _ = evc.convert(wav, 16000, "angry", speaker="s1", spectrum="keep", power="keep")
+    np.testing.assert_array_equal(none[1]["f0"], whole[1]["f0"])
+    assert change(none[0], bare) < 1e-2 * change(whole[0], bare)
+    assert 0.2 * change(whole[0], bare) < change(half[0], bare) < 0.8 * change(whole[0], bare)
+
+
 def test_a_known_speaker_lands_on_its_own_statistics(evc, tiny_stats, voice):
     _, info = evc.convert(voice(1.0, f0=120, level=0.1), 16000, "angry", speaker="s1")
     lf0 = np.log(info["f0"][info["f0"] > 0])
@@ -138,6 +154,7 @@ def test_unusable_recordings(evc, wav, reason):
         ({"emotion": "angry", "f0": "maybe"}, "expected one of convert, keep"),
         ({"emotion": "angry", "intensity": float("nan")}, "intensity"),
         ({"emotion": "angry", "intensity": -1}, "intensity"),
+        ({"emotion": "angry", "spectrum_intensity": 3}, "spectrum_intensity is 3"),
     ],
 )
 def test_unknown_options_name_the_known_ones(evc, voice, options, reason):

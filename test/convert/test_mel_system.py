@@ -98,8 +98,9 @@ def test_a_system_may_change_the_duration(mel_model, voice):
 
 def test_only_world_features_have_parts_to_keep(mel_model, voice):
     evc = EVC.from_pretrained(mel_model())
-    with pytest.raises(UserError, match="f0 keep: only systems on WORLD"):
-        evc.convert(voice(0.4), 16000, "angry", f0="keep")
+    for name, value in (("f0", "keep"), ("spectrum_intensity", 0.5)):
+        with pytest.raises(UserError, match=f"{name} {value}: only systems on WORLD"):
+            evc.convert(voice(0.4), 16000, "angry", **{name: value})
 
 
 def test_vocoders_that_cannot_serve_are_refused(mel_model, tiny_model, tiny_data, tmp_path):

@@ -134,6 +134,14 @@ def test_intensity_zero_is_the_source_and_one_half_is_between(trained):
     np.testing.assert_allclose(half["feats"], (zero["feats"] + one["feats"]) / 2, atol=1e-4)
 
 
+def test_the_spectrum_has_an_intensity_of_its_own(trained):
+    x, whole = source(), trained.convert(source(), ConversionTarget("angry"))
+    half = trained.convert(x, ConversionTarget("angry", spectrum_intensity=0.5))
+    np.testing.assert_allclose(half["feats"], (x["feats"] + whole["feats"]) / 2, atol=1e-4)
+    np.testing.assert_array_equal(half["f0"], whole["f0"])
+    np.testing.assert_array_equal(half["power"], whole["power"])
+
+
 def test_unknown_speaker_is_converted_by_the_mean_shift(trained):
     y = trained.convert(source(speaker=None), ConversionTarget("angry"))
     shift = (y["feats"] - source()["feats"])[:, 1:].mean()
