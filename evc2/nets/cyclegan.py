@@ -19,37 +19,29 @@ class Generator(nn.Module):
         dim: features a frame (24 in the published code).
         channels: width of the first layer; every other width is a multiple of it.
         num_res: residual blocks at a quarter of the frame rate.
-        residual: the network adds a correction to its input, none at first. The input is normalised by the source's
-            statistics and the output scaled by the target's, so training starts from the mean-variance mapping, words
-            intact, instead of having to learn to reproduce speech. The published network does not.
 
     T must be a multiple of 4 (two down-samplings by 2).
     """
 
     multiple = 4
 
-    def __init__(self, dim: int = 24, channels: int = 128, num_res: int = 6, residual: bool = False):
+    def __init__(self, dim: int = 24, channels: int = 128, num_res: int = 6):
         super().__init__()
-        self.residual = residual
         c = channels
         self.head = GatedConv1d(dim, c, 15, norm="none")
         self.down = nn.Sequential(GatedConv1d(c, 2 * c, 5, stride=2), GatedConv1d(2 * c, 4 * c, 5, stride=2))
         self.res = nn.Sequential(*(ResidualGLU(4 * c, 8 * c) for _ in range(num_res)))
         self.up = nn.Sequential(GatedConv1d(4 * c, 4 * c, 5, shuffle=2), GatedConv1d(4 * c, 2 * c, 5, shuffle=2))
         self.out = nn.Conv1d(2 * c, dim, 15)
-        if residual:
-            nn.init.zeros_(self.out.weight)
-        else:
-            nn.init.xavier_uniform_(self.out.weight)
+        nn.init.xavier_uniform_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Raises ValueError when the number of frames is not a multiple of 4."""
         if x.shape[-1] % self.multiple:
             raise ValueError(f"the generator takes a multiple of {self.multiple} frames, got {x.shape[-1]}")
-        h = self.up(self.res(self.down(self.head(x))))
-        h = self.out(pad_same(h, (15,), (1,)))
-        return x + h if self.residual else h
+        x = self.up(self.res(self.down(self.head(x))))
+        return self.out(pad_same(x, (15,), (1,)))
 
 
 class Discriminator(nn.Module):
