@@ -80,11 +80,11 @@ class PublishedMUNIT:
 def prepare(config: dict, form: str, device: str) -> tuple[object, tuple[int, int, int]]:
     """The step of one form, and the shape of its crops."""
     torch.manual_seed(0)
-    conf = {**config["system_conf"], "power": "network"}
+    conf = {**config["system_conf"], "power": "network", "lambda_cls": 0.0}  # the published forms have no classes
     if config["system"] == "munit":
         conf["style_draw"] = "encoded"  # no random draw, so that both forms have the same losses
     else:
-        conf |= {"lambda_cls": 0.0, "identity_stop": None}
+        conf["identity_stop"] = None
     model = build(config["system"], conf).to(device)
     shape = (config["batch_size"], 24, config["crop_frames"])
     if form == "ours":
