@@ -73,6 +73,12 @@ words() {
     unset 'extra[-1]'
     [ -n "${2//[[:space:]]/}" ] || extra=()
 }
+# header_help OPTIONS...: for --help, prints the comment at the head of the script, and ends it.
+header_help() {
+    [[ ${1-} =~ ^(--help|-h)$ ]] || return 0
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
+    exit 0
+}
 # value_of NAME DEFAULT OPTIONS...: the last value of --NAME among options that go on to another script, else DEFAULT.
 value_of() {
     local name=$1 value=$2

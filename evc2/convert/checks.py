@@ -26,7 +26,7 @@ def resolve(options: Options, model: AbsEVCModel, emotions: Sequence[str], f0_mo
         UserError: unknown emotion, speaker or style; no source emotion where there are several; options that this
             system or the F0 model cannot serve.
     """
-    source, domains = options.source_emotion, domain_emotions(model)
+    source, domains = options.source_emotion, model.emotions
     if source is None and len(domains) == 2 and options.emotion in domains:
         source = domains[1 - domains.index(options.emotion)]
     check_names(emotions, model.stats.speakers, options.emotion, options.speaker, source)
@@ -44,11 +44,6 @@ def resolve(options: Options, model: AbsEVCModel, emotions: Sequence[str], f0_mo
     options = replace(options, source_emotion=source)
     check_direction(options, f0_model)
     return options
-
-
-def domain_emotions(model: AbsEVCModel) -> tuple[str, ...]:
-    """Emotions of the domains that a model converts between, in their order; none for systems without domains."""
-    return tuple(name.split(":")[-1] for name in getattr(model, "domains", ()))
 
 
 def check_names(
@@ -100,7 +95,7 @@ def check_direction(options: Options, f0_model: AbsEVCModel | None) -> None:
         return
     if f0_model is None:
         raise UserError("f0 cwt needs a model for F0: give --f0_model (a folder or pack trained with cyclegan_cwt)")
-    known: tuple[str, ...] = tuple(getattr(f0_model, "emotions", ()))
+    known = f0_model.emotions
     for emotion in (options.source_emotion, options.emotion):
         if emotion is not None and emotion not in known:
             source = options.source_emotion or "any"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from evc2.convert.checks import check_f0_model, check_names, check_vocoder, domain_emotions, resolve
+from evc2.convert.checks import check_f0_model, check_vocoder, resolve
 from evc2.convert.features import new_features, time_ratio
 from evc2.convert.loading import load_model
 from evc2.convert.options import Options
@@ -46,7 +46,7 @@ class EVC:
         self.model = model.eval()
         self.contract: FeatureContract = model.contract
         self.stats: Stats = model.stats
-        self.domains: tuple[str, ...] = domain_emotions(model)
+        self.domains: tuple[str, ...] = model.emotions
         self.emotions = list(self.domains or emotions or self.stats.emotions)
         if vocoder is not None:
             check_vocoder(self.contract, vocoder)
@@ -98,10 +98,6 @@ class EVC:
             raise UserError(f"direction is '{name}', expected A2B or B2A")
         a, b = self.domains
         return (a, b) if name == "A2B" else (b, a)
-
-    def check(self, emotion: str, speaker: str | None = None, source_emotion: str | None = None) -> None:
-        """Raise a UserError that names the known ones, where an emotion or a speaker is unknown to the model."""
-        check_names(self.emotions, self.stats.speakers, emotion, speaker, source_emotion)
 
     def resolve(self, options: Options) -> Options:
         """Complete options by what the model knows; UserError for what it or the F0 model cannot serve."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from evc2.convert.options import Options
-from evc2.convert.render import gaussian, moment_pair
+from evc2.convert.render import gaussian, gaussian_mcep, moment_pair
 from evc2.errors import UserError
 from evc2.feats.duration import duration_ratio
 from evc2.feats.stats import Stats, moments_of
@@ -32,7 +32,7 @@ def new_features(
     """
     power, spectrum = options.power, options.spectrum
     power_way = power or ("network" if spectrum == "network" else getattr(model, "power", "keep"))
-    simple = {"f0": options.f0 == "convert", "spectrum": spectrum == "gaussian", "power": power_way == "gaussian"}
+    simple = {"f0": options.f0 == "convert", "power": power_way == "gaussian"}
     new: dict[str, np.ndarray | None] = {"f0": None, "mcep": None, "power": None}
     given = {name: analysis[name] for name in ("feats", "f0", "power")}
     given |= {"speaker": options.speaker, "emotion": options.source_emotion}
@@ -45,13 +45,13 @@ def new_features(
             new["power"] = made["power"]
     if options.f0 == "cwt":
         new["f0"] = f0_model.convert(given, target)["f0"]
-    if any(simple.values()):
+    if spectrum == "gaussian" or any(simple.values()):
         own = moments_of(analysis["feats"], analysis["f0"], analysis["power"])
         pair = moment_pair(model.stats, options.speaker, options.source_emotion, options.emotion, own, target.speaker)
-        by_statistics = gaussian(
-            analysis, pair, **simple, intensity=options.intensity, spectrum_intensity=options.spectrum_intensity
-        )
+        by_statistics = gaussian(analysis, pair, **simple, intensity=target.intensity)
         new.update({name: value for name, value in by_statistics.items() if value is not None})
+        if spectrum == "gaussian":
+            new["mcep"] = gaussian_mcep(analysis["feats"], *pair, target.spectrum_share)
     if power_way == "keep" and new["mcep"] is not None:
         new["power"] = analysis["power"]
     return new

@@ -137,13 +137,11 @@ def gaussian(
     spectrum: bool = False,
     power: bool = False,
     intensity: float = 1.0,
-    spectrum_intensity: float | None = None,
 ) -> dict[str, np.ndarray | None]:
     """New ``f0``, ``mcep`` and ``power`` by statistics alone, as :func:`render` takes them; None: not asked for."""
     src, tgt = pair
-    share = intensity if spectrum_intensity is None else spectrum_intensity
     return {
         "f0": convert_f0(analysis["f0"], src, tgt, intensity) if f0 else None,
-        "mcep": gaussian_mcep(analysis["feats"], src, tgt, share) if spectrum else None,
+        "mcep": gaussian_mcep(analysis["feats"], src, tgt, intensity) if spectrum else None,
         "power": convert_power(analysis["power"], src, tgt, intensity) if power else None,
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from evc2.evaluate.item import Item
-from evc2.evaluate.lf0 import MIN_FRAMES
 from evc2.evaluate.registry import register
+from evc2.feats.prosody import MIN_FRAMES
 
 FLOOR_DB = 60.0
 """Frames further below the loudest one are held at this distance: else digital zeros in a pause would

@@ -98,9 +98,9 @@ class Cell:
         f0 = nothing if f0 is None else np.asarray(f0, dtype=np.float64)
         power = nothing if power is None else np.asarray(power, dtype=np.float64)
         speech = power[speech_mask(power)] if len(power) else nothing
-        lengths = nothing if duration is None else np.log([duration])
+        seconds = nothing if duration is None else np.log([duration])
         lf0 = np.log(f0[f0 > 0])
-        return cls(Sums.of(feats), *(Sums.of(values[:, None]) for values in (lf0, speech, lengths)))
+        return cls(Sums.of(feats), *(Sums.of(values[:, None]) for values in (lf0, speech, seconds)))
 
     def __add__(self, other: Cell) -> Cell:
         return Cell(*(getattr(self, name) + getattr(other, name) for name in NAMES))

@@ -81,32 +81,40 @@ def convert_power(power: np.ndarray, src: Moments, tgt: Moments, intensity: floa
     return (power + gain).astype(power.dtype)
 
 
-MIN_VOICED = 10
-"""Fewer frames (50 ms) voiced in both say nothing about pitch."""
+MIN_FRAMES = 10
+"""Fewer frames (50 ms) that both contours have say nothing."""
+
+MIN_DEVIATION = 1e-3
+"""A contour whose log-F0 deviates less (0.1 %) is flat: its correlation would be that of estimation noise."""
 
 
 def lf0_rmse(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Root of the mean squared difference of ln F0 over frames voiced in both, in nats.
+    """Root of the mean squared difference of ln F0 over frames voiced in both.
 
     Args:
         x, y: [K] F0 in Hz, aligned, 0 where unvoiced.
 
     Returns:
-        None with fewer than MIN_VOICED such frames.
+        nats (0.0578 is a semitone); None with fewer than ``MIN_FRAMES`` such frames. Source: Sisman et al., An overview
+        of voice conversion and its challenges, 2021, with ln F0 in place of F0.
     """
     a, b = _both_voiced(x, y)
-    return None if len(a) < MIN_VOICED else float(np.sqrt(np.mean((a - b) ** 2)))
+    return None if len(a) < MIN_FRAMES else float(np.sqrt(np.mean((a - b) ** 2)))
 
 
 def lf0_corr(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Pearson's correlation of ln F0 over frames voiced in both; arguments and None as for :func:`lf0_rmse`.
+    """Pearson's correlation of ln F0 over frames voiced in both; arguments and source as for :func:`lf0_rmse`.
 
-    None also for a contour that deviates by less than 0.1 %: its correlation would be that of estimation noise.
+    Returns:
+        -1 .. 1; None with fewer than ``MIN_FRAMES`` such frames or a flat contour.
     """
     a, b = _both_voiced(x, y)
-    return None if len(a) < MIN_VOICED or min(a.std(), b.std()) < 1e-3 else float(np.corrcoef(a, b)[0, 1])
+    if len(a) < MIN_FRAMES or min(a.std(), b.std()) < MIN_DEVIATION:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def _both_voiced(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ln F0 of the frames voiced in both: two float64 arrays [V]."""
     voiced = (x > 0) & (y > 0)
     return np.log(x[voiced].astype(np.float64)), np.log(y[voiced].astype(np.float64))

@@ -62,20 +62,6 @@ class CycleGAN(SpectralEVC):
         a, b = (batch[name].transpose(1, 2)[:, self.first :] for name in ("A", "B"))
         return BatchCache(a=a, b=b)
 
-    def forward(
-        self, turn: str | None = None, step: int = 0, cache: BatchCache | None = None, **batch: Any
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
-        """Losses of one turn on crops A and B, each [B, T, order], normalised and unpaired."""
-        cache = cache or self.begin_batch(step, batch)
-        weight = torch.tensor(float(len(cache.a)), device=cache.a.device)
-        if turn is None:
-            loss_g, stats_g = self.generator_loss(cache, step)
-            loss_d, stats_d = self.discriminator_loss(cache)
-            loss, stats = loss_g + loss_d, {**stats_g, **stats_d}
-        else:
-            loss, stats = self.generator_loss(cache, step) if turn == "generator" else self.discriminator_loss(cache)
-        return loss, {k: v.detach() for k, v in stats.items()}, weight
-
     def generator_loss(self, cache: BatchCache, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Adversarial + cycle + identity (+ class) loss; leaves the fakes in the cache for the discriminators.
 
@@ -104,7 +90,7 @@ class CycleGAN(SpectralEVC):
         stats["loss_generator"] = loss
         return loss, stats
 
-    def discriminator_loss(self, cache: BatchCache) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def discriminator_loss(self, cache: BatchCache, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Least-squares loss of both discriminators on real crops and cached fakes, one pass each."""
         n, stats = len(cache.a), {}
         loss = torch.zeros((), device=cache.a.device)

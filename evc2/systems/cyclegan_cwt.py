@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
@@ -121,10 +120,7 @@ class CycleGANCWT(CycleGAN):
         lf0, voiced = interpolate_lf0(f0)
         z = (lf0 - src.lf0_mean) / src.lf0_std
         coefficients = cwt(z, self.contract.frame_seconds)
-        x = torch.from_numpy((coefficients / TYPICAL_STD).T[None].astype(np.float32))
-        before, after = self.padding(x.shape[-1])
-        x = F.pad(x, (before, after), mode="replicate").to(next(self.parameters()).device)
-        y = self.network(x, pair, target)[0, :, before : before + len(z)].float().cpu().numpy().T * TYPICAL_STD
+        y = self.mapped(coefficients / TYPICAL_STD, pair, target) * TYPICAL_STD
         z = z + inverse_cwt(y - coefficients)
         new = lf0 + self.blend(target.intensity) * (z * tgt.lf0_std + tgt.lf0_mean - lf0)
         f0[voiced] = np.clip(np.exp(new[voiced]), *F0_LIMITS)

@@ -169,19 +169,7 @@ class MUNIT(SpectralEVC):
         self.style_std[domain] += rate * (spread - self.style_std[domain])
         self.style_seen[domain] += 1.0
 
-    def forward(
-        self, turn: str | None = None, step: int = 0, cache: BatchCache | None = None, **batch: Any
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
-        """Losses of one turn on crops A and B, each [B, T, order], normalised and unpaired, of the two ``domains``."""
-        cache = cache or self.begin_batch(step, batch)
-        weight = torch.tensor(float(len(cache.a)), device=cache.a.device)
-        loss, stats = torch.zeros((), device=cache.a.device), {}
-        for name in self.turns if turn is None else (turn,):
-            part, more = self.generator_loss(cache) if name == "generator" else self.discriminator_loss(cache)
-            loss, stats = loss + part, {**stats, **more}
-        return loss, {k: v.detach() for k, v in stats.items()}, weight
-
-    def discriminator_loss(self, cache: BatchCache) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def discriminator_loss(self, cache: BatchCache, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """mean((D(real) - 1)^2) + mean(D(fake)^2) of both domains, times lambda_g (published: without the half)."""
         stats, n = {}, len(cache.a)
         reals, loss = (cache.a, cache.b), torch.zeros((), device=cache.a.device)
@@ -198,7 +186,7 @@ class MUNIT(SpectralEVC):
                 loss = loss + self.lambda_cls * stats[f"cls_D_{name}"]
         return loss, {**stats, "loss_discriminator": loss}
 
-    def generator_loss(self, cache: BatchCache) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def generator_loss(self, cache: BatchCache, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Reconstruction of features, style and content, adversarial and (if weighted) explicit cycle loss."""
         (i, j), (x_ba, x_ab) = cache.pair, cache.fake
         c_b, c_a, s_a, s_b = self.encode(i, j, x_ba, x_ab)
@@ -257,7 +245,7 @@ class MUNIT(SpectralEVC):
         if target.reference is None:
             raise UserError("the style 'reference' needs a reference recording (--reference WAV)")
         moments = self.moments_for(target.reference, self.emotions[domain])
-        return self.part("style", domain)(self.tensor(target.reference["feats"], moments))
+        return self.part("style", domain)(self.tensor(self.normalized(target.reference["feats"], moments)))
 
     def blend(self, intensity: float) -> float:
         """Beyond 1 the style alone is exaggerated."""

@@ -12,7 +12,7 @@ from evc2.errors import UserError
 from evc2.feats.distance import equal_variance, mcd, to_mel_cepstrum, variance_ratio
 from evc2.feats.prosody import convert_f0, convert_power
 from evc2.feats.stats import Moments, moments_of
-from evc2.train.abs_model import AbsEVCModel, ConversionTarget
+from evc2.train.abs_model import AbsEVCModel, BatchCache, ConversionTarget, emotions_of
 
 
 class SpectralEVC(AbsEVCModel):
@@ -42,8 +42,22 @@ class SpectralEVC(AbsEVCModel):
             number = "two" if self.max_domains == 2 else f"2 to {self.max_domains}"
             raise UserError(f"{system}: domains are {number} different emotions [A, B], got {list(domains)}")
         self.domains, self.power, self.normalize_by = tuple(domains), power, normalize_by
-        self.emotions = tuple(name.split(":")[-1] for name in domains)  # a domain is an emotion or speaker:emotion
+        self.emotions = emotions_of(domains)
         self.first = 0 if power == "network" else 1  # the first cepstrum that the network converts
+
+    def forward(
+        self, turn: str | None = None, step: int = 0, cache: BatchCache | None = None, **batch: Any
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """Losses of one turn (None: of all) on crops A and B, each [B, T, order], normalised and unpaired, of the two
+        ``domains``: those of the methods generator_loss and discriminator_loss, for (cache, step).
+        """
+        cache = cache or self.begin_batch(step, batch)
+        weight = torch.tensor(float(len(cache.a)), device=cache.a.device)
+        loss, stats = torch.zeros((), device=cache.a.device), {}
+        for name in self.turns if turn is None else (turn,):
+            part, more = getattr(self, f"{name}_loss")(cache, step)
+            loss, stats = loss + part, {**stats, **more}
+        return loss, {k: v.detach() for k, v in stats.items()}, weight
 
     @abstractmethod
     def network(self, x: torch.Tensor, pair: tuple[int, int], target: ConversionTarget) -> torch.Tensor:
@@ -76,10 +90,13 @@ class SpectralEVC(AbsEVCModel):
             )
         return names.index(source), names.index(target)
 
-    def tensor(self, feats: np.ndarray, moments: Moments) -> torch.Tensor:
-        """Normalised features [1, D, T] on the model's device, padded by repeating the edge frames."""
-        x = (np.asarray(feats, dtype=np.float32) - moments.feats_mean) / moments.feats_std
-        x = torch.from_numpy(np.ascontiguousarray(x.T[None, self.first :], dtype=np.float32))
+    def normalized(self, feats: np.ndarray, moments: Moments) -> np.ndarray:
+        """What the network sees of features [T, order]: [T, D]."""
+        return ((np.asarray(feats, dtype=np.float32) - moments.feats_mean) / moments.feats_std)[:, self.first :]
+
+    def tensor(self, x: np.ndarray) -> torch.Tensor:
+        """Normalised features [T, D] as [1, D, T] on the model's device, padded by repeating the edge frames."""
+        x = torch.from_numpy(np.ascontiguousarray(x.T[None], dtype=np.float32))
         before, after = self.padding(x.shape[-1])
         return F.pad(x, (before, after), mode="replicate").to(next(self.parameters()).device)
 
@@ -87,6 +104,12 @@ class SpectralEVC(AbsEVCModel):
         """Frames to add before and after; instance normalisation needs two at the bottom of the network."""
         pad = max(-frames % self.multiple, 2 * self.multiple - frames)
         return pad // 2, pad - pad // 2
+
+    def mapped(self, x: np.ndarray, pair: tuple[int, int], target: ConversionTarget) -> np.ndarray:
+        """Normalised features [T, D] of any length through the network: [T, D]."""
+        before, _ = self.padding(len(x))
+        y = self.network(self.tensor(x), pair, target)[0, :, before : before + len(x)]
+        return y.float().cpu().numpy().T
 
     def moments_for(self, given: Mapping[str, Any], emotion: str) -> Moments:
         """Moments that normalise an utterance: of the emotion, of the speaker in it, or the utterance's own."""
@@ -107,9 +130,8 @@ class SpectralEVC(AbsEVCModel):
         if self.normalize_by == "emotion":
             net_src, net_tgt = self.stats.get(None, emotion), self.stats.get(None, target.emotion)
         feats = np.array(source["feats"], dtype=np.float32)
-        before, _ = self.padding(len(feats))
-        y = self.network(self.tensor(feats, net_src), pair, target)[0, :, before : before + len(feats)]
-        new = y.float().cpu().numpy().T * net_tgt.feats_std[self.first :] + net_tgt.feats_mean[self.first :]
+        y = self.mapped(self.normalized(feats, net_src), pair, target)
+        new = y * net_tgt.feats_std[self.first :] + net_tgt.feats_mean[self.first :]
         feats[:, self.first :] += self.blend(target.spectrum_share) * (new - feats[:, self.first :])
         power = None
         if self.power == "gaussian":

@@ -13,6 +13,7 @@ from evc2.errors import UserError
 from evc2.feats.stats import Stats
 from evc2.fileio.datadir import DataDir
 from evc2.systems import get_class
+from evc2.train.abs_model import emotions_of
 from evc2.train.collate_fn import CropDataset, CropPairDataset, Cropper
 from evc2.train.iterators import EVCIterFactory, pair_plan, single_plan
 from evc2.train.monitor import TrialSet
@@ -95,7 +96,6 @@ def batches(args: argparse.Namespace, options: Any) -> list[list[str]]:
 
 def build_trials(args: argparse.Namespace, folder: str) -> TrialSet:
     """The trials that validation converts."""
-    domains = conf_value(args, "domains", [])
-    emotions = [name.split(":")[-1] for name in domains] or Stats.load(args.stats).emotions
+    emotions = emotions_of(conf_value(args, "domains", [])) or Stats.load(args.stats).emotions
     names = ("feats", "f0", "power")
     return TrialSet(folder, args.valid_trials, names, emotions, args.num_valid_trials)

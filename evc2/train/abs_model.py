@@ -1,7 +1,7 @@
 """What every trainable model is: nets, losses and turns; and, for a system, a conversion; behind one interface."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -97,6 +97,11 @@ class AbsTurnModel(AbsESPnetModel):
         return {name: batch[name] for name in batch if name == "feats" or name.endswith("_lengths")}
 
 
+def emotions_of(domains: Iterable[str]) -> tuple[str, ...]:
+    """Emotions of domains, each an emotion or ``speaker:emotion``."""
+    return tuple(name.split(":")[-1] for name in domains)
+
+
 class AbsEVCModel(AbsTurnModel):
     """Base class of the conversion systems.
 
@@ -104,6 +109,8 @@ class AbsEVCModel(AbsTurnModel):
         training_only: prefixes of parameters that conversion does not need (discriminators); packs leave them out.
         styles: ways to choose the style of a conversion (``mean``, ``reference``, ``random``), the default first; none
             for systems without style codes.
+        emotions: those of the domains that an instance converts between, in their order; none for systems without
+            domains.
         max_domains: how many domains a model can have (systems with an argument ``domains``).
 
     Instances carry ``contract`` and ``stats`` once EVCTask or ``EVC.from_pretrained`` has set them.
@@ -111,6 +118,7 @@ class AbsEVCModel(AbsTurnModel):
 
     training_only: ClassVar[tuple[str, ...]] = ()
     styles: ClassVar[tuple[str, ...]] = ()
+    emotions: tuple[str, ...] = ()
     max_domains: ClassVar[int] = 2
     stats: Stats
 

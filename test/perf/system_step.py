@@ -99,7 +99,7 @@ def largest_rss() -> float:
 
 def peak(path: str, form: str, device: str, steps: int = 2) -> None:
     """Print the MB that the steps of one form took at most."""
-    run, shape = prepare(yaml.safe_load((CONF / path).read_text()), form, "cpu" if device == "cpu" else device)
+    run, shape = prepare(yaml.safe_load((CONF / path).read_text()), form, device)
     before = largest_rss()
     for _ in range(steps):
         run.step(*(torch.randn(shape, device=device) for _ in "ab"))

@@ -13,10 +13,7 @@ set -euo pipefail
 [ -x ./run.sh ] || { echo "${0##*/}: error: run local/all_pairs.sh in a recipe's folder, egs/<corpus>/evc1" >&2 && exit 1; }
 # shellcheck source=utils/stages.sh
 . utils/stages.sh
-if [[ ${1-} =~ ^(--help|-h)$ ]]; then
-    sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
-    exit 0
-fi
+header_help "$@"
 pairs=()
 while [[ ${1-} =~ ^[a-z_]+:[a-z_]+$ ]]; do
     pairs+=("$1")
