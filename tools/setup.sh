@@ -9,7 +9,7 @@ help_message="usage: tools/setup.sh [--option value ...]    makes tools/venv (ab
 python=           # Interpreter to use, 3.12 or 3.13 (empty: the first found that works).
 torch=keep        # Build of torch: pypi (as the package index serves it), cpu (from PyTorch's own index, about 1 GB), or
                   # keep (the installed one; pypi at first).
-extras=           # Extras of setup.py to add, with commas: dev, eval, web, wandb. Those already there stay.
+extras=           # Extras of setup.py to add, with commas: dev, eval, vad, web, wandb. Those already there stay.
 constraints=tools/constraints.txt   # Versions to install (none: the newest that setup.py allows).
 . "${root}/utils/parse_options.sh"
 

@@ -92,6 +92,19 @@ value_of() {
     done
     printf '%s\n' "${value}"
 }
+# require_numbers NAME...: stops unless each of these options is a number from 1 on.
+require_numbers() {
+    local name
+    for name in "$@"; do
+        [[ ${!name} =~ ^[1-9][0-9]*$ ]] || die "--${name}: expected a number from 1 on, found '${!name}'"
+    done
+}
+# phase_of CONFIG: its name as a folder's, conf/debug/train_x.yaml -> debug_train_x.
+phase_of() {
+    local name=${1#conf/}
+    name=${name%.yaml}
+    echo "${name//\//_}"
+}
 lines() { wc -l < "$1"; }
 least() { echo $(($1 < $2 ? $1 : $2)); }
 

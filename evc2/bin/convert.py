@@ -1,4 +1,4 @@
-"""Convert the emotion of a recording, of a folder of recordings, or of the trials of a data directory."""
+"""Convert the emotion or the voice of a recording, of a folder of recordings, or of the trials of a data directory."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from evc2.errors import UserError
 EXIT_SKIPPED = 3
 OPTIONS = (
     "speaker", "source_emotion", "intensity", "spectrum_intensity", "f0", "spectrum", "power", "envelope", "duration",
-    "style", "style_seed",
+    "style", "style_seed", "target_speaker",
 )  # fmt: skip
 
 
@@ -19,7 +19,7 @@ def get_parser() -> ArgumentParser:
     """Return the parser."""
     parser = ArgumentParser(
         description=__doc__,
-        usage="%(prog)s --model DIR_OR_PACK (--emotion E | --direction A2B) [options] IN OUT\n"
+        usage="%(prog)s --model DIR_OR_PACK (--emotion E | --direction A2B | --target_speaker S) [options] IN OUT\n"
         "       %(prog)s --model DIR_OR_PACK --data_dir D --trials T --out O [--njobs N --job J] [options]",
         epilog="IN and OUT are two files, or two folders. A folder's recordings that cannot be converted are listed "
         "and left out, and the exit status is then 3.",
@@ -30,6 +30,7 @@ def get_parser() -> ArgumentParser:
     add("--model_file", metavar="NAME", help="weights in the directory; without: the best by validation")
     add("--emotion", metavar="E", help="target emotion; trials name their own")
     add("--direction", choices=("A2B", "B2A"), help="instead of --emotion, for a system between two emotions A and B")
+    add("--target_speaker", metavar="S", help="whose voice, for systems that convert it; trials name their own")
     add("--source_emotion", metavar="E", help="emotion of the recording; without: the model's other one, or utt2emo")
     add("--speaker", metavar="S", help="who speaks, if a training speaker; without: any voice, or utt2spk")
     add("--intensity", type=float, default=1.0, metavar="X", help="0 is the source, 1 the conversion, up to 2")
@@ -47,6 +48,8 @@ def get_parser() -> ArgumentParser:
     add("--reference", metavar="WAV", help="recording whose style to copy, with --style reference")
     add("--style_seed", type=int, default=0, metavar="N", help="of --style random")
     add("--plot", type=parse_bool, default=False, help="also draw spectrogram and F0, source above, converted below")
+    add("--details", type=parse_bool, default=False,
+        help="OUT is a folder: gen/ (conversions), ref/ (sources through the vocoder), plots/")  # fmt: skip
     add_vocoder_options(parser, default=None)
     add("--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:N")
     add("--data_dir", metavar="DIR", help="data directory with the trials' sources")
@@ -63,15 +66,21 @@ def check_args(parser: ArgumentParser, args) -> None:
     if args.data_dir is not None:
         if args.inout or args.out is None:
             parser.error("--data_dir goes with --out, and without IN OUT")
-        if args.emotion or args.direction:
-            parser.error("with --data_dir the trials name their emotions; leave out --emotion and --direction")
+        if args.emotion or args.direction or args.target_speaker:
+            parser.error(
+                "with --data_dir the trials say what to convert to; leave out --emotion, --direction, --target_speaker"
+            )
+        if args.details:
+            parser.error("--details goes with IN OUT, not with --data_dir")
         return
     if len(args.inout) != 2:
         parser.error(f"expected IN and OUT (or --data_dir, --trials and --out), found {len(args.inout)} names")
     if args.trials or args.out or args.job or args.merge:
         parser.error("--trials, --out, --job and --merge go with --data_dir")
-    if (args.emotion is None) == (args.direction is None):
+    if args.emotion and args.direction:
         parser.error("give either --emotion or --direction")
+    if not (args.emotion or args.direction or args.target_speaker):
+        parser.error("convert to what? Give --emotion or --direction, or --target_speaker for another voice")
 
 
 def check_pairs(args) -> None:
@@ -103,13 +112,25 @@ def main(cmd: Sequence[str] | None = None) -> None:
         if options["source_emotion"] not in (None, expected):
             raise UserError(f"direction {args.direction} starts from {expected}, not {options['source_emotion']}")
     options |= {"emotion": args.emotion, "reference": style_reference(args, evc)}
+    details = None
+    if target.is_file() and (source.is_dir() or args.details):
+        why = "because of --details" if args.details else f"because {source} is one"
+        raise UserError(f"{target}: expected a folder, {why}, found a file")
+    if args.details:
+        from evc2.convert.details import Details
+
+        details = Details(target)
+        target = target / "gen"
+        target.mkdir(parents=True, exist_ok=True)
     if not source.is_dir():
-        print(convert_file(evc, source, target, options, args.plot))
+        print(convert_file(evc, source, target, options, args.plot, details))
+        if details:
+            print(details.finish())
         return None
-    if target.is_file():
-        raise UserError(f"{target}: expected a folder, because {source} is one, found a file")
-    result = convert_folder(evc, source, target, options, args.plot)
+    result = convert_folder(evc, source, target, options, args.plot, details)
     print(f"{target}: {result['done']} converted, {len(result['skipped'])} skipped, {result['other']} other files")
+    if details:
+        print(details.finish())
     if result["skipped"]:
         for name, reason in result["skipped"].items():
             print(f"skipped {name}: {reason}", file=sys.stderr)

@@ -15,10 +15,14 @@ def get_parser() -> ArgumentParser:
     parser = ArgumentParser(
         description="Score the wavs of one or more systems on a list of trials. Writes scores.tsv (a row a system and "
         "trial), scores.json, RESULTS.md and report.html, a page to listen to. Exit status 3: all done, but some trial "
-        "could not be scored."
+        "could not be scored. The same command goes on after an interruption."
     )
     parser.add_argument("--trials", required=True, help="list of trials: id, source, speaker, emotion, [reference]")
-    parser.add_argument("--data_dir", required=True, help="data directory with wav.scp and utt2emo of both utterances")
+    parser.add_argument(
+        "--data_dir",
+        required=True,
+        help="data directory with wav.scp and utt2emo of both utterances; where the speaker changes, also utt2spk",
+    )
     parser.add_argument(
         "--system",
         required=True,
@@ -41,7 +45,7 @@ def get_parser() -> ArgumentParser:
     parser.add_argument("--skip_metrics", metavar="A,B", help="metrics to leave out; patterns such as dnsmos* (slow)")
     parser.add_argument(
         "--compare_by",
-        default="mcd,mcd_gv,emo_acc_neural,emo_acc_svm",
+        default="mcd,mcd_gv,emo_acc_neural,emo_acc_svm,spk_sim_target,spk_changed",
         help="metrics of the paired comparisons in RESULTS.md, as far as they are computed",
     )
     parser.add_argument(

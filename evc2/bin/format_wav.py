@@ -1,4 +1,4 @@
-"""Resample, cut and trim the audio of a data directory; leave out what cannot be used (stage 2)."""
+"""Resample, cut, trim and level the audio of a data directory; leave out what cannot be used (stage 2)."""
 
 from collections.abc import Sequence
 
@@ -16,6 +16,17 @@ def get_parser() -> ArgumentParser:
     parser.add_argument("--out", required=True, help="folder to make")
     parser.add_argument("--trim", type=parse_bool, default=True, help="cut the silence before and after, less 50 ms")
     parser.add_argument("--trim_db", type=float, default=40.0, help="silence is this far below the loudest frame (dB)")
+    parser.add_argument(
+        "--loudness",
+        type=float,
+        help="raise quieter utterances to this level in dBFS, e.g. -30; as recorded without it",
+    )
+    parser.add_argument(
+        "--vad",
+        default="none",
+        choices=["none", "energy", "webrtc"],
+        help="cut pauses beyond about half a second, found by their level or by WebRTC's detector",
+    )
     parser.add_argument("--min_seconds", type=float, default=0.1, help="shorter utterances are bad")
     parser.add_argument("--max_seconds", type=float, help="longer utterances are left out; no limit without it")
     parser.add_argument("--max_bad", type=float, default=0.05, help="more bad utterances than this share are an error")
@@ -31,17 +42,21 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
     from evc2.feats.contract import FeatureContract
     from evc2.feats.dump import format_part, hold_contract, merge_format
+    from evc2.feats.prepare import Preparation
     from evc2.fileio.datadir import validate
 
     contract = FeatureContract.load(args.contract)
     hold_contract(args.out, contract)
     if not args.merge:
         validate(args.data_dir, need=("wav.scp", "utt2spk"))
-        limits = {"min_seconds": args.min_seconds}
-        if args.max_seconds is not None:
-            limits["max_seconds"] = args.max_seconds
-        trim_db = args.trim_db if args.trim else None
-        format_part(args.data_dir, contract, args.out, args.job or 1, args.njobs, trim_db, **limits)
+        how = Preparation(
+            trim_db=args.trim_db if args.trim else None,
+            min_seconds=args.min_seconds,
+            max_seconds=float("inf") if args.max_seconds is None else args.max_seconds,
+            loudness=args.loudness,
+            vad=args.vad,
+        )
+        format_part(args.data_dir, contract, args.out, args.job or 1, args.njobs, how)
     if args.merge or args.job is None:
         kept, skipped = merge_format(args.data_dir, contract, args.out, args.njobs, args.max_bad)
         print(f"{args.out}: {kept} utterances at {contract.rate} Hz, {skipped} skipped")

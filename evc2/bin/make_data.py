@@ -25,7 +25,15 @@ def get_parser() -> ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the draw by fractions")
     parser.add_argument("--emotion_map", default="", help='renames emotions, e.g. "excited:happy,calm:neutral"')
-    parser.add_argument("--directions", default="", help='conversions to try, e.g. "neutral:angry,angry:neutral"')
+    parser.add_argument("--speakers", default="", help='speakers to use, e.g. "4 7"; empty for all')
+    parser.add_argument(
+        "--domain_by", default="emotion", choices=["emotion", "speaker"], help="what a conversion changes"
+    )
+    parser.add_argument(
+        "--directions",
+        default="",
+        help='conversions to try, e.g. "neutral:angry,angry:neutral", or "4:7,7:4" by speaker (empty: each to each)',
+    )
     parser.add_argument("--sources", default="", help="instead of --directions: emotions to start from")
     parser.add_argument("--targets", default="", help="instead of --directions: emotions to go to")
     parser.add_argument("--intensity", default="", help="of sources and references, e.g. strong; empty for any")
@@ -34,6 +42,10 @@ def get_parser() -> ArgumentParser:
 
 
 def _directions(args: object) -> str:
+    if args.domain_by == "speaker":
+        if args.sources or args.targets:
+            raise UserError("--sources and --targets are emotions; by speaker give --directions, e.g. 4:7,7:4")
+        return args.directions
     if args.directions and (args.sources or args.targets):
         raise UserError("give either --directions or --sources with --targets, not both")
     if args.directions:
@@ -50,11 +62,19 @@ def main(cmd: Sequence[str] | None = None) -> None:
     setup_logging(args.verbose)
     from evc2.fileio.corpus import summary, write_corpus
     from evc2.fileio.manifest import parse_emotion_map, read_manifest
-    from evc2.fileio.pairs import check_directions, make_trials, parse_directions, report_trials
+    from evc2.fileio.pairs import (
+        check_directions,
+        choose_speakers,
+        make_trials,
+        parse_directions,
+        report_trials,
+        speaker_directions,
+    )
     from evc2.fileio.split import by_column, by_fractions, by_lists, cut
 
-    directions = parse_directions(_directions(args))
-    utterances = read_manifest(args.manifest, parse_emotion_map(args.emotion_map))
+    by, text = args.domain_by, _directions(args)
+    directions = parse_directions(text) if by == "emotion" else []
+    utterances = choose_speakers(read_manifest(args.manifest, parse_emotion_map(args.emotion_map)), args.speakers)
     levels = {row.intensity for row in utterances} - {""}
     if args.intensity and levels and args.intensity not in levels:
         raise UserError(f"--intensity {args.intensity}: the corpus has {' '.join(sorted(levels))}")
@@ -65,8 +85,11 @@ def main(cmd: Sequence[str] | None = None) -> None:
             utterances, args.dev_fraction, args.test_fraction, args.seed, args.same_words
         )
     sets = cut(utterances, chosen)
-    check_directions(directions, sets["train"])
-    trials = {name: make_trials(sets[name], directions, args.intensity) for name in sets if name != "train"}
+    if by == "speaker":
+        directions = speaker_directions(text, sets["train"])
+    else:
+        check_directions(directions, sets["train"])
+    trials = {name: make_trials(sets[name], directions, args.intensity, by) for name in sets if name != "train"}
     for name, those in trials.items():
         report_trials(name, those, needed=name != "dev")
     write_corpus(args.out, sets, trials)

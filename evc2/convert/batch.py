@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evc2.convert.details import Details
 from evc2.convert.evc import EVC
 from evc2.convert.jobs import Made, run_jobs, utterance
 from evc2.convert.options import Options
@@ -22,10 +23,17 @@ def draw(path: Path, wav: Any, info: Mapping[str, Any]) -> None:
     from evc2.convert.plot import plot_conversion  # matplotlib starts slowly
 
     plot_conversion(path, info["source"], wav, info["rate"], info["source_f0"], info["f0"], info["frame_period"] / 1000,
-                    titles=("source", f"converted to {info['emotion']}"))  # fmt: skip
+                    titles=("source", f"converted to {info['target_speaker'] or info['emotion']}"))  # fmt: skip
 
 
-def convert_file(evc: EVC, source: Path, target: Path, options: Mapping[str, Any], plot: bool = False) -> Path:
+def convert_file(
+    evc: EVC,
+    source: Path,
+    target: Path,
+    options: Mapping[str, Any],
+    plot: bool = False,
+    details: Details | None = None,
+) -> Path:
     """Convert one recording.
 
     Args:
@@ -34,6 +42,7 @@ def convert_file(evc: EVC, source: Path, target: Path, options: Mapping[str, Any
         target: file to write, or a folder that exists (the source's name with .wav is taken in it).
         options: arguments of :meth:`EVC.convert`.
         plot: whether to write a picture beside it, with the suffix .png.
+        details: where to leave what else there is to hear and see.
 
     Returns:
         The file that was written.
@@ -55,11 +64,18 @@ def convert_file(evc: EVC, source: Path, target: Path, options: Mapping[str, Any
     write_audio(target, wav, info["rate"])
     if plot:
         draw(target.with_suffix(".png"), wav, info)
+    if details is not None:
+        details.add(evc, target, info)
     return target
 
 
 def convert_folder(
-    evc: EVC, source: Path, target: Path, options: Mapping[str, Any], plot: bool = False
+    evc: EVC,
+    source: Path,
+    target: Path,
+    options: Mapping[str, Any],
+    plot: bool = False,
+    details: Details | None = None,
 ) -> dict[str, Any]:
     """Convert every recording below a folder to .wav under the same relative names.
 
@@ -88,7 +104,7 @@ def convert_folder(
         # Of a.wav and a.flac in one folder neither may replace the other: those keep their suffix in the name.
         name = f"{relative}.wav" if stems.count(stem) > 1 else f"{stem}.wav"
         try:
-            convert_file(evc, path, target / name, options, plot)
+            convert_file(evc, path, target / name, options, plot, details)
         except UserError as error:
             skipped[str(relative)] = str(error)
             logging.warning("skipped %s", error)

@@ -27,6 +27,7 @@ def resolve(options: Options, model: AbsEVCModel, emotions: Sequence[str], f0_mo
             system or the F0 model cannot serve.
     """
     source, domains = options.source_emotion, model.emotions
+    check_asked(options, model)
     if source is None and len(domains) == 2 and options.emotion in domains:
         source = domains[1 - domains.index(options.emotion)]
     check_names(emotions, model.stats.speakers, options.emotion, options.speaker, source)
@@ -46,8 +47,22 @@ def resolve(options: Options, model: AbsEVCModel, emotions: Sequence[str], f0_mo
     return options
 
 
+def check_asked(options: Options, model: AbsEVCModel) -> None:
+    """UserError where nobody said what to convert to: speaker, emotion or both, as the system's domains are."""
+    if model.speakers and (options.target_speaker or options.speaker) not in model.speakers:
+        wanted = options.target_speaker or options.speaker
+        found = f"the voice '{wanted}' is unknown{nearest(wanted, model.speakers)}" if wanted else "no voice was named"
+        raise UserError(f"{found}: give a target speaker (--target_speaker), one of {', '.join(model.speakers)}")
+    if options.emotion is None and (model.emotions or not model.speakers):
+        raise UserError("no emotion was named: give a target emotion (--emotion)")
+
+
 def check_names(
-    emotions: Sequence[str], speakers: Sequence[str], emotion: str, speaker: str | None, source: str | None = None
+    emotions: Sequence[str],
+    speakers: Sequence[str],
+    emotion: str | None,
+    speaker: str | None,
+    source: str | None = None,
 ) -> None:
     """UserError for an emotion or a speaker that is not among the known ones."""
     for what, value in (("emotion", emotion), ("source emotion", source)):

@@ -18,6 +18,7 @@ from evc2.feats import world
 from evc2.feats.contract import FeatureContract
 from evc2.feats.duration import stretch_f0
 from evc2.feats.extract import extract
+from evc2.feats.loudness import raising_gain
 from evc2.feats.stats import Stats
 from evc2.fileio.audio import audio_problem
 from evc2.train.abs_model import AbsEVCModel, ConversionTarget
@@ -121,7 +122,7 @@ class EVC:
         self,
         wav: np.ndarray,
         rate: int,
-        emotion: str,
+        emotion: str | None = None,
         speaker: str | None = None,
         source_emotion: str | None = None,
         **options: Any,
@@ -137,7 +138,8 @@ class EVC:
             float32 wav of round(n * contract.rate / rate) samples at ``contract.rate`` (times the ``ratio`` below), and
             a dict: ``source`` (the input at that rate), ``source_f0``, ``f0`` in Hz (a value a frame), ``frame_period``
             in ms, ``rate``, ``gain`` (below 1 where the level was lowered against clipping), ``ratio`` (of the
-            durations, 1 unless they are scaled), ``emotion``, ``source_emotion``, ``speaker``, ``silent``.
+            durations, 1 unless they are scaled), ``emotion``, ``source_emotion``, ``speaker``, ``target_speaker``,
+            ``silent``; of systems on mel spectrograms also ``given`` and ``target``, what the system was called with.
 
         Raises:
             UserError: unknown emotion, speaker or option; a recording that is empty, too short or holds NaN.
@@ -151,6 +153,7 @@ class EVC:
             "emotion": asked.emotion,
             "source_emotion": asked.source_emotion,
             "speaker": asked.speaker,
+            "target_speaker": asked.target_speaker,
             "silent": audio_problem(source, self.contract.rate) == "silent",
             "gain": 1.0,
             "ratio": 1.0,
@@ -190,12 +193,18 @@ class EVC:
 
         The result is as long as the source if the system keeps the number of frames.
         """
-        given = extract(source, self.contract)
-        made = self.model.convert({**given, "speaker": info["speaker"], "emotion": info["source_emotion"]}, target)
+        level = self.model.loudness
+        raised = source if level is None else source * 10 ** (raising_gain(source, level)[0] / 20)
+        given = {**extract(raised, self.contract), "speaker": info["speaker"], "emotion": info["source_emotion"]}
+        info["given"], info["target"] = given, target
+        made = self.model.convert(given, target)
         length = len(source) if len(made["feats"]) == len(given["feats"]) else None
-        wav = self.vocoder({"feats": np.asarray(made["feats"])}, contract=self.contract, length=length)
-        wav, info["gain"] = within_full_scale(wav)
+        wav, info["gain"] = self.heard(made["feats"], length)
         info["rate"] = self.vocoder.contract.rate
         info["source_f0"] = given.get("f0", np.zeros(len(given["feats"])))
         info["f0"] = info["source_f0"] if made.get("f0") is None else made["f0"]
         return wav, info
+
+    def heard(self, feats: np.ndarray, length: int | None = None) -> tuple[np.ndarray, float]:
+        """Sound of mel spectrograms [T, n_mels]: float32 wav, and the gain that kept it within full scale."""
+        return within_full_scale(self.vocoder({"feats": np.asarray(feats)}, contract=self.contract, length=length))

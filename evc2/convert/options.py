@@ -25,7 +25,7 @@ class Options:
     """How to convert.
 
     Args:
-        emotion: target emotion.
+        emotion: target emotion; None for systems that change the speaker alone.
         speaker: who speaks, if among the training speakers; None for any other voice, whose own statistics are then
             moved by what the emotion changes on average.
         source_emotion: emotion of the recording; None takes the other one of a system between two.
@@ -36,7 +36,7 @@ class Options:
         power: ``network`` (what the converted spectrum has), ``gaussian``, ``keep``; None is the system's default.
         envelope: ``differential`` filters the measured envelope, ``direct`` decodes the converted cepstra.
         duration: ``keep``, or ``scale`` by what the emotion changes in the training data.
-        target_speaker: a training speaker to sound like, for systems that can.
+        target_speaker: a training speaker to sound like, for systems that can; None keeps the source's.
         style: one of the system's ways to choose a style (``mean``, ``reference``, ``random``); None is its default.
         reference: goes with the style ``reference``: a recording (samples, rate in Hz), or what ``EVC.reference`` made
             of one.
@@ -46,7 +46,7 @@ class Options:
         UserError: a value that does not exist, or values that do not go together.
     """
 
-    emotion: str
+    emotion: str | None = None
     speaker: str | None = None
     source_emotion: str | None = None
     intensity: float = 1.0

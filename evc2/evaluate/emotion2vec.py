@@ -99,8 +99,8 @@ def similarity(x: np.ndarray, y: np.ndarray) -> float | None:
 
 
 def _natural(item: Item) -> float | None:
-    if item.source is None or item.reference is None:
-        return None
+    if item.source is None or item.reference is None or item.has("other_speaker"):
+        return None  # of two speakers it would tell something else than the effect of the emotion
     return similarity(embedding(item.source), embedding(item.reference))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,17 +12,19 @@ from types import SimpleNamespace
 from evc2.errors import UserError, nearest
 from evc2.evaluate import info
 from evc2.evaluate.jobs import make_jobs, parse_systems
+from evc2.evaluate.partial import Partial, what_decides
 from evc2.evaluate.registry import Metric, get_metric
 from evc2.evaluate.report import choose_trials, write_report
+from evc2.evaluate.scope import Scope
 from evc2.evaluate.score import Clip, Job, score
 from evc2.evaluate.scores import as_json, read_rows, write_rows
 from evc2.evaluate.settings import Settings, use
 from evc2.evaluate.summary import Summary, choose_compared
 from evc2.evaluate.table import blocks, results_markdown
 from evc2.fileio.atomic import atomic_path, write_json, write_text
-from evc2.fileio.datadir import DataDir, Trial, read_trials
+from evc2.fileio.datadir import DataDir, read_trials
 
-COMPARE_BY = "mcd,mcd_gv,emo_acc_neural,emo_acc_svm"
+COMPARE_BY = "mcd,mcd_gv,emo_acc_neural,emo_acc_svm,spk_sim_target,spk_changed"
 """Metrics of the paired comparisons in RESULTS.md, as far as they are computed."""
 
 
@@ -53,6 +55,8 @@ class Options:
 def evaluate(options: Options) -> int:
     """Score, write O/scores.tsv, O/scores.json and O/RESULTS.md, print the tables.
 
+    What an interrupted evaluation into the same folder has scored is taken over (see :mod:`evc2.evaluate.partial`).
+
     Returns:
         The number of rows (system x trial) that could not be scored, or not wholly.
 
@@ -65,24 +69,36 @@ def evaluate(options: Options) -> int:
             f"found {options.nj}, {options.draws}, {options.seed}"
         )
     systems = parse_systems(options.systems)
-    others = choose_compared(list(systems), options.compare)
+    choose_compared(list(systems), options.compare)  # a wrong name is told before anything is read
     use(options.settings)
-    metrics, skipped = _usable(get_metric(options.metrics, options.skip_metrics))
-    compare_by = _comparison_metrics(options, metrics)
+    metrics = get_metric(options.metrics, options.skip_metrics)
     facts = info.read_facts(options.facts) if options.facts else {}
     trials = read_trials(options.trials)
     clips: dict[str, dict[str, Clip]] = {}
     data = DataDir(options.data_dir)
-    jobs = _keep_clips(make_jobs(trials, data, systems), _trials_to_show(options, trials, data), clips)
+    scope = Scope(trials, data)
+    systems, gone = scope.without_rows(systems) if trials else (systems, [])
+    others = choose_compared(list(systems), options.compare and [name for name in options.compare if name not in gone])
+    jobs = _keep_clips(make_jobs(trials, data, systems), _trials_to_show(options, scope), clips)
+    metrics, skipped = scope.usable(metrics, options.metrics or ())
+    compare_by = _comparison_metrics(options, metrics, skipped)
+    if any("other_speaker" in metric.needs for metric in metrics):
+        scope.warn_of_unknown_speakers()
     summary = Summary(list(systems), metrics, options.seed, options.draws)
     out = Path(options.out)
+    partial = Partial(
+        out / ".partial", what_decides([metric.name for metric in metrics], options.settings, options.f0_method)
+    )
+    if len(partial):
+        logging.info("%s: %d scores of an interrupted evaluation", out / ".partial", len(partial))
     started = time.monotonic()
     with atomic_path(out / "scores.tsv") as path, path.open("w", encoding="utf-8", newline="\n") as file:
-        rows = score(_progress(jobs, len(trials)), metrics, options.nj, options.f0_method)
+        rows = score(_progress(jobs, len(trials)), metrics, options.nj, options.f0_method, partial)
         write_rows(rows, file, summary)
     header = {
         "data": f"{options.data_name or options.data_dir}, {len(trials)} trials of {options.trials}, "
-        f"{sum(trial.reference is not None for trial in trials)} of them with a reference",
+        f"{scope.references} of them with a reference",
+        **scope.header(gone),
         "commit": info.commit(),
         "scored on": info.hardware(),
         "date": info.now(),
@@ -98,46 +114,34 @@ def evaluate(options: Options) -> int:
     if options.report:
         rows = read_rows(out / "scores.tsv")
         write_report(out / "report.html", scores, rows, clips, list(clips), options.f0_method)
+    partial.remove()
     print(blocks(summary, others, compare_by))
-    _report(summary, len(trials), time.monotonic() - started, out)
+    _report(summary, len(trials), time.monotonic() - started, out, partial.reused)
     return len(summary.problems)
 
 
-def _usable(metrics: Sequence[Metric]) -> tuple[list[Metric], dict[str, str]]:
-    """Split off the metrics that lack something here, with one warning each."""
-    skipped = {metric.name: why for metric in metrics if (why := metric.missing()) is not None}
-    for why in dict.fromkeys(skipped.values()):
-        names = [name for name, reason in skipped.items() if reason == why]
-        logging.warning("%s left out: %s", ", ".join(names), why)
-    usable = [metric for metric in metrics if metric.name not in skipped]
-    if not usable:
-        raise UserError(f"none of the metrics can be used here: {'; '.join(skipped.values())}")
-    return usable, skipped
-
-
-def _comparison_metrics(options: Options, metrics: Sequence[Metric]) -> list[Metric]:
+def _comparison_metrics(options: Options, metrics: Sequence[Metric], skipped: Mapping[str, str]) -> list[Metric]:
     known = {metric.name: metric for metric in metrics}
     asked = [name.strip() for name in options.compare_by.split(",") if name.strip()]
-    if options.compare is None and options.compare_by == Options.compare_by:
+    if options.compare_by == Options.compare_by:
         asked = [name for name in asked if name in known]  # nobody asked: those of the default that are computed
     for name in asked:
         if name not in known:
+            why = f" ({skipped[name]})" if name in skipped else nearest(name, known)
             raise UserError(
-                f"--compare_by: '{name}' is not computed{nearest(name, known)}; "
-                f"choose among {', '.join(known)}, or add it to --metrics"
+                f"--compare_by: '{name}' is not computed{why}; choose among {', '.join(known)}, or add it to --metrics"
             )
     return [known[name] for name in asked]
 
 
-def _trials_to_show(options: Options, trials: Sequence[Trial], data: DataDir) -> list[str]:
+def _trials_to_show(options: Options, scope: Scope) -> list[str]:
     """The trials that get players in the report."""
     if not options.report:
         return []
     if isinstance(options.report_trials, int):
-        of = data.table("utt2emo") if data.has("utt2emo") else {}
-        placed = [SimpleNamespace(**vars(trial), source_emotion=of.get(trial.source)) for trial in trials]
+        placed = [SimpleNamespace(**vars(trial), direction=scope.directions[trial.id]) for trial in scope.trials]
         return choose_trials(placed, options.report_trials, options.seed)
-    known = {trial.id for trial in trials}
+    known = {trial.id for trial in scope.trials}
     for name in options.report_trials:
         if name not in known:
             raise UserError(f"--report_trials: no trial is called '{name}'{nearest(name, known)}")
@@ -164,7 +168,7 @@ def _progress(jobs: Iterable, total: int) -> Iterator:
         yield job
 
 
-def _report(summary: Summary, n_trials: int, seconds: float, out: Path) -> None:
+def _report(summary: Summary, n_trials: int, seconds: float, out: Path, reused: int) -> None:
     for (system, note), count in summary.notes.items():
         logging.warning("%s: %d wavs %s", system, count, note)
     for system, trial, problem in summary.problems[:10]:
@@ -173,6 +177,7 @@ def _report(summary: Summary, n_trials: int, seconds: float, out: Path) -> None:
         logging.warning("and %d more, see %s", len(summary.problems) - 10, out / "scores.tsv")
     rows = n_trials * len(summary.systems)
     logging.info(
-        "%d wavs of %d systems in %.1f s (%.1f a second); results in %s",
-        rows, len(summary.systems), seconds, rows / max(seconds, 1e-9), out,
+        "%d wavs of %d systems in %.1f s (%.1f a second)%s; results in %s",
+        rows, len(summary.systems), seconds, rows / max(seconds, 1e-9),
+        f", {reused} of them scored before an interruption" if reused else "", out,
     )  # fmt: skip

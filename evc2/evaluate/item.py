@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from evc2.evaluate.analysis import Analysis
+from evc2.evaluate.directions import changes_speaker
 from evc2.feats.distance import dtw_path
 
 SAME_LENGTH = 2
 """Two signals whose frame counts differ by no more than this (10 ms) count as equally long."""
+
+Recordings = Callable[[str, Callable[[Analysis], np.ndarray]], list[np.ndarray]]
+"""Some natural recordings of one speaker: name, function of a wav -> what it gives for each of them. The results are
+kept by recording and name for all trials (the wavs are not), so they should be small."""
 
 
 @dataclass
@@ -26,6 +32,8 @@ class Item:
         source: the source utterance, None where the trial starts from text.
         text: what is said, where known.
         source_emotion, source_speaker: of the source, where known.
+        target_voice, origin_voice: other recordings of the target speaker and of the source's, where they are not one
+            and have any; the trial's own reference and source are never among them.
     """
 
     trial: str
@@ -37,9 +45,13 @@ class Item:
     text: str | None = None
     source_emotion: str | None = None
     source_speaker: str | None = None
+    target_voice: Recordings | None = None
+    origin_voice: Recordings | None = None
 
     def has(self, need: str) -> bool:
         """Whether the input that a metric's ``needs`` names is there."""
+        if need == "other_speaker":
+            return changes_speaker(self.source_speaker, self.speaker)
         return getattr(self, "converted" if need == "wav" else need) is not None
 
     @cached_property

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evc2.errors import UserError
+from evc2.evaluate.directions import changes_speaker, directions_of
 from evc2.evaluate.score import Clip, Job
 from evc2.fileio.datadir import DataDir, Trial, read_table
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 NATURAL = ("@source", "@reference")
 """Stand for the trial's own source and reference wavs in place of a system's."""
+
+ENROLLED = 10
+"""Natural recordings of a speaker, at most, with which an output is compared: more would make the mean of their
+embeddings little better, and each is to be read and embedded."""
 
 
 def parse_systems(words: Sequence[str]) -> dict[str, str]:
@@ -63,12 +69,20 @@ def _first(names: Sequence[str]) -> str:
 
 
 class _Utterances:
-    """Wavs of a data dir by utterance id."""
+    """What a data dir knows of its utterances, by id."""
 
     def __init__(self, data: DataDir) -> None:
         self.path = data.path
         self._wavs = data.table("wav.scp")
         self._segments = data.segments
+        self.emotions = data.table("utt2emo") if data.has("utt2emo") else {}
+        self.texts = data.table("text") if data.has("text") else {}
+        self.speakers = data.table("utt2spk") if data.has("utt2spk") else {}
+        self._spoken: dict[str, list[str]] = {}
+        # In the order of a checksum, so that a few of them are no few of one emotion, session or sentence, whatever the
+        # ids are made of, and the same few on every machine.
+        for utt in sorted(self.speakers, key=lambda utt: (zlib.crc32(utt.encode()), utt)):
+            self._spoken.setdefault(self.speakers[utt], []).append(utt)
 
     def clip(self, utt: str) -> Clip | None:
         if self._segments is None:
@@ -77,6 +91,17 @@ class _Utterances:
             return None
         recording, start, stop = self._segments[utt]
         return Clip(self._wavs[recording], start, stop)
+
+    def voice(self, speaker: str | None, without: Trial) -> tuple[Clip, ...]:
+        """Up to ``ENROLLED`` recordings of a speaker, none of them the trial's source or reference."""
+        barred = {self.clip(utt) for utt in (without.source, without.reference) if utt is not None} | {None}
+        found: list[Clip] = []
+        for utt in self._spoken.get(speaker, ()):
+            clip = self.clip(utt)
+            if clip not in barred and len(found) < ENROLLED:
+                found.append(clip)
+                barred.add(clip)  # a recording that has two ids counts once
+        return tuple(found)
 
 
 def make_jobs(trials: Sequence[Trial], data: DataDir, systems: Mapping[str, str]) -> Iterator[Job]:
@@ -88,9 +113,7 @@ def make_jobs(trials: Sequence[Trial], data: DataDir, systems: Mapping[str, str]
     if not trials:
         raise UserError("the list of trials is empty: there is nothing to evaluate")
     utterances = _Utterances(data)
-    emotions = data.table("utt2emo") if data.has("utt2emo") else {}
-    texts = data.table("text") if data.has("text") else {}
-    speakers = data.table("utt2spk") if data.has("utt2spk") else {}
+    directions = directions_of(trials, utterances.emotions, utterances.speakers)
     wavs: dict[str, dict[str, str] | None] = {}
     for name, where in systems.items():
         wavs[name] = found = system_wavs(name, where)
@@ -105,15 +128,13 @@ def make_jobs(trials: Sequence[Trial], data: DataDir, systems: Mapping[str, str]
             "%d of %d trials have a source that is not in %s/wav.scp (text?): no distance to source for them: %s",
             len(no_source), len(trials), data.path, _first(no_source),
         )  # fmt: skip
-    return (_job(trial, utterances, emotions, texts, speakers, wavs, systems) for trial in trials)
+    return (_job(trial, directions[trial.id], utterances, wavs, systems) for trial in trials)
 
 
 def _job(
     trial: Trial,
+    direction: str,
     utterances: _Utterances,
-    emotions: Mapping[str, str],
-    texts: Mapping[str, str],
-    speakers: Mapping[str, str],
     wavs: Mapping[str, dict[str, str] | None],
     systems: Mapping[str, str],
 ) -> Job:
@@ -133,8 +154,11 @@ def _job(
         of_reference = name == "analysis_synthesis" or systems[name] == "@reference"
         if clip is not None or not (of_reference and trial.reference is None):
             converted[name] = clip
-    text = texts.get(trial.reference or "") or texts.get(trial.source)
+    text = utterances.texts.get(trial.reference or "") or utterances.texts.get(trial.source)
+    emotion, speaker = (table.get(trial.source) for table in (utterances.emotions, utterances.speakers))
+    moved = changes_speaker(speaker, trial.speaker)
+    voices = [utterances.voice(one, trial) if moved else () for one in (trial.speaker, speaker)]
     return Job(
-        trial.id, trial.speaker, trial.emotion, emotions.get(trial.source), converted, reference, source, text, problem,
-        speakers.get(trial.source),
+        trial.id, trial.speaker, trial.emotion, emotion, converted, reference, source, text, problem,
+        speaker, direction, *voices,
     )  # fmt: skip

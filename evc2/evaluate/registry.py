@@ -12,13 +12,15 @@ A metric is a module of this package that
 
 and is named in ``MODULES`` below. That is all: the command, the scores, the intervals and RESULTS.md take it from here.
 
-- ``needs`` lists what the metric reads: "wav" (the converted one, always there), "reference", "source", "text". A trial
-  that lacks one of them gets no value for this metric and the others go on.
+- ``needs`` lists what the metric reads: "wav" (the converted one, always there), "reference", "source", "text",
+  "other_speaker" (the trial goes to another speaker than the source's, see ``Item.target_voice``). A trial that lacks
+  one of them gets no value for this metric and the others go on.
 - Some quantities belong to a set of trials and not to one (a Frechet distance, a confusion matrix). Their function
   is registered with ``register_set``: it returns additive statistics of one trial, and ``combine`` makes the value of
   a set from their sum.
-- ``baseline`` measures natural speech (the item's source and reference) where the ideal value is not obvious; its mean
-  is printed beside the metric. ``note`` gives a line that a reader must know: whose model it is, how good a judge is.
+- ``baseline`` measures natural speech (the item's source and reference, or what ``baseline_needs`` names) where the
+  ideal value is not obvious; its mean is printed beside the metric. ``note`` gives a line that a reader must know:
+  whose model it is, how good a judge is.
 - None or a NaN as a result means "not defined for this trial" (say, no voiced frames): the mean leaves the
   trial out.
 - A metric that wants weights or an optional package gives ``available``: it returns None when all is there, otherwise
@@ -55,6 +57,7 @@ MODULES = {
     "evc2.evaluate.emotion2vec": "emotion",
     "evc2.evaluate.asr": "content",
     "evc2.evaluate.speaker": "speaker",
+    "evc2.evaluate.speaker_change": "speaker",
     "evc2.evaluate.dnsmos": "naturalness",
     "evc2.evaluate.utmos": "naturalness",
     "evc2.evaluate.mel_l1": "signal",
@@ -68,7 +71,7 @@ ON_REQUEST = ("signal",)
 other, such as a recording and its copy by a vocoder. A conversion is not in time with its reference: where their
 lengths agree it is by chance, and the value would mean nothing."""
 
-NEEDS = ("wav", "reference", "source", "text")
+NEEDS = ("wav", "reference", "source", "text", "other_speaker")
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,10 @@ class Metric:
         range: the values it can take.
         available: None when usable, otherwise the line that says what is missing.
         combine: sum of the statistics of a set of trials -> its value, None where it is not defined.
-        baseline: Item -> the value that natural speech has where one would compare it, from source and reference.
+        baseline: Item -> the value that natural speech has where one would compare it, from what baseline_needs names.
         baseline_doc: what the baseline is.
         note: a line for the reader, made when it is asked for.
+        baseline_needs: inputs without which a trial gets no baseline.
     """
 
     name: str
@@ -106,6 +110,7 @@ class Metric:
     baseline: Callable[[Item], float | None] | None = None
     baseline_doc: str = ""
     note: Callable[[], str | None] | None = None
+    baseline_needs: tuple[str, ...] = ("source", "reference")
 
     def missing(self) -> str | None:
         """Why the metric cannot be used here, or None."""
@@ -131,9 +136,10 @@ def register(
     baseline: Callable[[Item], float | None] | None = None,
     baseline_doc: str = "",
     note: Callable[[], str | None] | None = None,
+    baseline_needs: tuple[str, ...] = ("source", "reference"),
 ) -> Callable[[Callable[[Item], float | None]], Callable[[Item], float | None]]:  # fmt: skip
     """Decorator that enters a function of one Item as a metric; the function itself is returned unchanged."""
-    _check(name, better, needs)
+    _check(name, better, (*needs, *baseline_needs))
 
     def enter(function: Callable[[Item], float | None]) -> Callable[[Item], float | None]:
         _enter(
@@ -151,6 +157,7 @@ def register(
                 baseline=baseline,
                 baseline_doc=baseline_doc,
                 note=note,
+                baseline_needs=baseline_needs,
             )  # fmt: skip
         )
         return function

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
+import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
-from typing import NamedTuple
+from multiprocessing import get_context, parent_process
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import soxr
@@ -21,6 +24,9 @@ from evc2.evaluate.item import Item
 from evc2.evaluate.registry import Metric, get_metric
 from evc2.evaluate.settings import Settings, settings, use
 from evc2.fileio.audio import audio_problem, read_audio
+
+if TYPE_CHECKING:
+    from evc2.evaluate.partial import Partial, Writer
 
 KEPT = 8
 """Analyses that a process keeps: neighbouring trials often share a source or a reference."""
@@ -48,6 +54,8 @@ class Job:
         text: what is said, where known.
         problem: what is already known to be wrong with the trial's reference.
         source_speaker: who says the source, None where unknown.
+        direction: of the table that the trial belongs to, None for its emotions.
+        target_voice, origin_voice: other recordings of the target speaker and of the source's, where they differ.
     """
 
     trial: str
@@ -60,6 +68,9 @@ class Job:
     text: str | None = None
     problem: str | None = None
     source_speaker: str | None = None
+    direction: str | None = None
+    target_voice: tuple[Clip, ...] = ()
+    origin_voice: tuple[Clip, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,7 @@ class Row:
         notes: what a reader should know about the converted wav, though it was scored.
         sums: metric of a set of trials -> this trial's additive statistics [k].
         baselines: metric -> value of natural speech for this trial (see ``Metric.baseline``).
+        source_speaker, direction: of the job.
     """
 
     system: str
@@ -84,6 +96,14 @@ class Row:
     notes: tuple[str, ...] = field(default=())
     sums: dict[str, np.ndarray] = field(default_factory=dict)
     baselines: dict[str, float] = field(default_factory=dict)
+    source_speaker: str | None = None
+    direction: str | None = None
+
+
+def row_of(job: Job, system: str, values: Mapping[str, float | None], **found) -> Row:
+    """The row of one system on one trial; ``found`` are further attributes."""
+    place = {"source_speaker": job.source_speaker, "direction": job.direction}
+    return Row(system, job.trial, job.speaker, job.source_emotion, job.emotion, dict(values), **place, **found)
 
 
 class Wavs:
@@ -96,6 +116,7 @@ class Wavs:
     def __init__(self, f0_method: str = "dio") -> None:
         self.contract = evaluation_contract(f0_method)
         self._kept: OrderedDict[Clip, tuple[Analysis, tuple[str, ...]]] = OrderedDict()
+        self._made: dict[tuple[Clip, str], np.ndarray | None] = {}
 
     def get(self, clip: Clip) -> tuple[Analysis, tuple[str, ...]]:
         """The analysis of a wav, and notes on it; UserError, naming the file, where it cannot be analysed."""
@@ -107,6 +128,24 @@ class Wavs:
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return found
+
+    def each(self, clips: Sequence[Clip], name: str, make: Callable[[Analysis], np.ndarray]) -> list[np.ndarray]:
+        """What a function gives for each of some wavs, kept by wav and name while the wavs are not.
+
+        A wav that cannot be analysed is left out, with a warning: it must not cost the scores of a whole speaker.
+        """
+        for clip in clips:
+            if (clip, name) in self._made:
+                continue
+            made = None
+            try:
+                # Not by get(): these wavs would drive out the reference and the source of the next trial.
+                made = make((self._kept.get(clip) or self._read(clip))[0])
+            except (UserError, ValueError) as error:
+                logging.warning("left out of the recordings of its speaker: %s: %s", clip.entry, error)
+            self._made[clip, name] = made
+        found = (self._made[clip, name] for clip in clips)
+        return [made for made in found if made is not None]
 
     def _read(self, clip: Clip) -> tuple[Analysis, tuple[str, ...]]:
         try:
@@ -131,8 +170,16 @@ class Wavs:
         return Analysis(wav, self.contract, read), tuple(notes)
 
 
-def score_trial(job: Job, metrics: Sequence[Metric], wavs: Wavs) -> list[Row]:
-    """Score every system on one trial; what fails becomes the problem of a row and never an exception."""
+def score_trial(job: Job, metrics: Sequence[Metric], wavs: Wavs, writer: Writer | None = None) -> list[Row]:
+    """Score every system on one trial; what fails becomes the problem of a row and never an exception.
+
+    Args:
+        job: the trial.
+        metrics: what to compute.
+        wavs: reads and analyses.
+        writer: keeps each row as soon as it is there, in case the evaluation is interrupted.
+    """
+    keys = {} if writer is None else writer.keys(job)
     problems = [job.problem] if job.problem else []
     others: dict[str, Analysis | None] = {}
     for what, clip in (("reference", job.reference), ("source", job.source)):
@@ -141,7 +188,12 @@ def score_trial(job: Job, metrics: Sequence[Metric], wavs: Wavs) -> list[Row]:
         except UserError as error:
             others[what] = None
             problems.append(f"{what}: {error}")
-    return [_score(job, system, clip, others, problems, metrics, wavs) for system, clip in job.converted.items()]
+    rows = []
+    for system, clip in job.converted.items():
+        rows.append(_score(job, system, clip, others, problems, metrics, wavs))
+        if writer is not None:
+            writer.write(keys[system], rows[-1])
+    return rows
 
 
 def _score(
@@ -153,10 +205,7 @@ def _score(
     metrics: Sequence[Metric],
     wavs: Wavs,
 ) -> Row:
-    row = Row(
-        system, job.trial, job.speaker, job.source_emotion, job.emotion,
-        {metric.name: None for metric in metrics if metric.combine is None},
-    )  # fmt: skip
+    row = row_of(job, system, {metric.name: None for metric in metrics if metric.combine is None})
     problems, notes = list(problems), ()
     try:
         if clip is None:
@@ -168,6 +217,8 @@ def _score(
         item = Item(
             job.trial, job.speaker, job.emotion, converted, **others,
             text=job.text, source_emotion=job.source_emotion, source_speaker=job.source_speaker,
+            target_voice=functools.partial(wavs.each, job.target_voice),
+            origin_voice=functools.partial(wavs.each, job.origin_voice),
         )  # fmt: skip
         for metric in metrics:
             if not all(item.has(need) for need in metric.needs):
@@ -188,19 +239,26 @@ def _measure(metric: Metric, item: Item, row: Row) -> None:
             row.sums[metric.name] = np.asarray(value, dtype=np.float64)
         return
     row.values[metric.name] = float(value) if value is not None and np.isfinite(value) else None
-    if metric.baseline is not None and item.source is not None and item.reference is not None:
+    if metric.baseline is not None and all(item.has(need) for need in metric.baseline_needs):
         baseline = metric.baseline(item)
         if baseline is not None and np.isfinite(baseline):
             row.baselines[metric.name] = float(baseline)
 
 
-_worker: tuple[list[Metric], Wavs] | None = None
+_worker: tuple[list[Metric], Wavs, Writer | None] | None = None
 
 
-def _start_worker(names: list[str], f0_method: str, options: Settings) -> None:
+def _start_worker(names: list[str], f0_method: str, options: Settings, writer: Writer | None) -> None:
     global _worker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     use(options)
-    _worker = get_metric(names), Wavs(f0_method)
+    _worker = get_metric(names), Wavs(f0_method), writer
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end its processes: they would wait for work for ever, models in memory."""
+    parent_process().join()
+    os._exit(1)
 
 
 def _work(job: Job) -> list[Row]:
@@ -220,7 +278,13 @@ def _one_thread_each() -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
-def score(jobs: Iterable[Job], metrics: Sequence[Metric], nj: int = 1, f0_method: str = "dio") -> Iterator[Row]:
+def score(
+    jobs: Iterable[Job],
+    metrics: Sequence[Metric],
+    nj: int = 1,
+    f0_method: str = "dio",
+    partial: Partial | None = None,
+) -> Iterator[Row]:
     """Yield the rows of all jobs in their order; with nj > 1 a few jobs are under way at any time.
 
     Args:
@@ -228,32 +292,49 @@ def score(jobs: Iterable[Job], metrics: Sequence[Metric], nj: int = 1, f0_method
         metrics: registered metrics (with nj > 1 they are looked up by name in each process).
         nj: processes.
         f0_method: dio or harvest.
+        partial: what an interrupted evaluation has scored is taken from here, and what this one scores is left here.
 
     Raises:
         UserError: nj below 1, or a process died (killed, or out of memory).
     """
     if nj < 1:
         raise UserError(f"nj: expected at least 1, found {nj}")
+    writer = None if partial is None else partial.writer
+    todo = ((job, {} if partial is None else partial.rows(job)) for job in jobs)
     if nj == 1:
         wavs = Wavs(f0_method)
-        for job in jobs:
-            yield from score_trial(job, metrics, wavs)
+        for job, known in todo:
+            left = _left(job, known)
+            yield from _joined(job, known, score_trial(left, metrics, wavs, writer) if left.converted else ())
         return
     with _one_thread_each():
         # "spawn": a fork would copy the threads' locks of whoever calls this.
         pool = ProcessPoolExecutor(
             nj, get_context("spawn"), initializer=_start_worker,
-            initargs=([m.name for m in metrics], f0_method, settings()),
+            initargs=([m.name for m in metrics], f0_method, settings(), writer),
         )  # fmt: skip
         waiting: deque = deque()
         try:
-            for job in jobs:
-                waiting.append(pool.submit(_work, job))
+            for job, known in todo:
+                left = _left(job, known)
+                waiting.append((job, known, pool.submit(_work, left) if left.converted else None))
                 if len(waiting) > 4 * nj:
-                    yield from waiting.popleft().result()
+                    yield from _joined(*waiting.popleft())
             while waiting:
-                yield from waiting.popleft().result()
+                yield from _joined(*waiting.popleft())
         except BrokenProcessPool:
             raise UserError("a scoring process died (killed, or out of memory?); try a smaller --nj") from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _left(job: Job, known: Mapping[str, Row]) -> Job:
+    """The job with the systems that are still to be scored."""
+    return replace(job, converted={name: clip for name, clip in job.converted.items() if name not in known})
+
+
+def _joined(job: Job, known: Mapping[str, Row], scored: Iterable[Row] | Future | None) -> list[Row]:
+    """Known and new rows of a job in the order of its systems."""
+    rows = scored.result() if isinstance(scored, Future) else scored
+    found = {**known, **{row.system: row for row in rows or ()}}
+    return [found[name] for name in job.converted]

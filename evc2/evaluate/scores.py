@@ -14,15 +14,18 @@ from evc2.evaluate.summary import ALL, Summary
 MISSING = "n/a"
 """Stands in scores.tsv for a value that does not exist."""
 
+PLACE = ("trial", "system", "speaker", "source_speaker", "source_emotion", "emotion")
+"""Columns of scores.tsv before the metrics."""
+
 
 def write_rows(rows: Iterable[Row], file: TextIO, summary: Summary) -> None:
     """Write the rows as they come, and let the summary take them in."""
     names = [metric.name for metric in summary.metrics if metric.combine is None]
-    file.write("\t".join(["trial", "system", "speaker", "source_emotion", "emotion", *names, "problem"]) + "\n")
+    file.write("\t".join([*PLACE, *names, "problem"]) + "\n")
     for row in rows:
         summary.add(row)
         values = [MISSING if row.values[name] is None else f"{row.values[name]:.6g}" for name in names]
-        place = [row.trial, row.system, row.speaker, row.source_emotion or MISSING, row.emotion]
+        place = [getattr(row, name) or MISSING for name in PLACE]
         file.write("\t".join([*place, *values, (row.problem or "").replace("\t", " ")]) + "\n")
 
 

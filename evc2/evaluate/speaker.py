@@ -79,7 +79,8 @@ def same_speaker_baseline(item: Item) -> float | None:
     better="higher",
     needs=("wav", "reference"),
     digits=3,
-    doc="cosine of the voice embeddings of output and reference; emotion alone lowers it, see the natural baseline",
+    doc="cosine of the voice embeddings of output and reference; emotion alone lowers it, see the natural baseline "
+    "(there is one only where the speaker is kept)",
     source=SOURCE,
     range="-1 .. 1",
     available=speaker_missing,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evc2.errors import UserError, nearest
+from evc2.evaluate.directions import ALL, direction_name, in_order
 from evc2.evaluate.intervals import (
     Interval,
     jackknife_interval,
@@ -18,12 +19,9 @@ from evc2.evaluate.intervals import (
 )
 from evc2.evaluate.registry import Metric
 from evc2.evaluate.score import Row
-from evc2.fileio.datadir import EMOTIONS
 
 ANCHORS = ("zero_effort", "natural", "analysis_synthesis", "f0", "f0_power", "f0_power_mcep")
 """Systems of these names are yardsticks: the source itself, the target through the vocoder, and simple transforms."""
-
-ALL = "all"
 
 GROUPS = 50
 """Statistics of sets are summed in so many groups of trials: enough for an interval, and memory stays what it is."""
@@ -74,7 +72,7 @@ class Summary:
 
     def add(self, row: Row) -> None:
         """Take in the scores of one trial of one system."""
-        direction = direction_name(row.source_emotion, row.emotion)
+        direction = row.direction or direction_name(row.source_emotion, row.emotion)
         self.trials.setdefault(direction, set()).add(row.trial)
         if row.problem is not None:
             self.problems.append((row.system, row.trial, row.problem))
@@ -99,14 +97,8 @@ class Summary:
 
     @property
     def directions(self) -> list[str]:
-        """The directions in the order of the emotions' list, then all of them together where there are several."""
-        order = {name: i for i, name in enumerate(EMOTIONS)}
-
-        def place(direction: str) -> tuple[int, int]:
-            source, target = direction.split(" -> ")
-            return order.get(source, len(order)), order.get(target, len(order))
-
-        found = sorted(self.trials, key=place)
+        """The directions in their order, then all of them together where there are several."""
+        found = in_order(self.trials)
         return [*found, ALL] if len(found) > 1 else found
 
     def values(self, direction: str, system: str, metric: str) -> dict[str, float]:
@@ -179,11 +171,6 @@ class Summary:
 def _combined(combine: Callable, sums: dict[int, np.ndarray], groups: Sequence[int]) -> float | None:
     chosen = [sums[k] for k in groups]
     return combine(np.sum(chosen, axis=0)) if chosen else None
-
-
-def direction_name(source_emotion: str | None, emotion: str) -> str:
-    """Such as "neutral -> angry"; the source is "text" where a trial has no source emotion."""
-    return f"{source_emotion or 'text'} -> {emotion}"
 
 
 def choose_compared(systems: Sequence[str], names: Sequence[str] | None) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from evc2.evaluate.analysis import BAND, TRIM_DB
+from evc2.evaluate.directions import title
 from evc2.evaluate.intervals import ENOUGH, Interval
 from evc2.evaluate.registry import Metric
-from evc2.evaluate.summary import ALL, ANCHORS, Comparison, Summary
+from evc2.evaluate.summary import ANCHORS, Comparison, Summary
 
 _ABOUT_ANCHORS = {
     "zero_effort": "the source as it is",
@@ -98,8 +99,10 @@ def blocks(summary: Summary, others: Sequence[str], compare_by: Sequence[Metric]
     parts = []
     pairs = summary.compared(others)
     for direction in summary.directions:
-        title = "all directions" if direction == ALL else direction
-        parts += [f"## {title} ({summary.n_trials(direction)} trials)", *direction_blocks(summary, direction)]
+        parts += [
+            f"## {title(direction)} ({summary.n_trials(direction)} trials)",
+            *direction_blocks(summary, direction),
+        ]
         parts += baseline_lines(summary, direction)
         if compare_by and pairs:
             parts.append("Paired, per utterance:")

@@ -86,6 +86,21 @@ def to_mel_cepstrum(coded: np.ndarray, rate: int = 16000, fft_size: int = 1024, 
     return coded @ _from_coded(coded.shape[1], int(rate), int(fft_size), order)
 
 
+def from_log_mel(feats: np.ndarray, contract: FeatureContract, order: int = ORDER) -> np.ndarray:
+    """Mel-cepstrum [T, order + 1] (c0 first) of log-mels [T, n_mels], float64, on the scale of this module.
+
+    The mel bands stand for the warped axis, so the figures are near those of an envelope's mel-cepstrum without being
+    the same: to choose models by, not for tables.
+    """
+    from evc2.feats.mel_conversion import expand
+
+    mel = np.maximum(expand(feats, contract), 1e-10)
+    bands = mel.shape[1]
+    cosines = np.cos(np.pi / bands * np.outer(np.arange(bands) + 0.5, np.arange(order + 1)))
+    cosines[:, 0] /= 2
+    return np.log(mel) / contract.power @ (2.0 / bands * cosines)
+
+
 def dtw_path_of_cost(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The cheapest monotonic path through a cost matrix [N, M] from corner to corner.
 
@@ -176,3 +191,23 @@ def equal_variance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def variance_ratio(x: np.ndarray, y: np.ndarray) -> float:
     """Global variance of x [T, D] over that of y [S, D], mean over dimensions: 1 as natural, below 1 smoothed."""
     return float(np.mean(x.var(0) / np.maximum(y.var(0), 1e-12)))
+
+
+def conversion_distances(new: np.ndarray, reference: np.ndarray, source: np.ndarray) -> dict[str, float]:
+    """What validation says of a conversion, beside the unconverted source.
+
+    Args:
+        new, reference, source: mel-cepstra [T, D] without c0; ``new`` and ``source`` of one length.
+
+    Returns:
+        ``mcd``, ``mcd_source`` and the distance moved ``mcd_moved`` in dB; ``gv``, the ratio of variances; and
+        ``mcd_gv``, the MCD after the variances are made equal, by which the best model is chosen: plain MCD is lowest
+        in the first epochs, when the networks still give something near the mean spectrum.
+    """
+    return {
+        "mcd": mcd(new, reference),
+        "mcd_gv": mcd(equal_variance(new, reference), reference),
+        "mcd_source": mcd(source, reference),
+        "mcd_moved": mcd(new, source, dtw=False),
+        "gv": variance_ratio(new, reference),
+    }

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,13 +20,13 @@ import numpy as np
 from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
 from evc2.feats.extract import extract, names
-from evc2.feats.trim import speech_bounds
+from evc2.feats.prepare import TOO_LONG, Preparation, Prepared, prepare
 from evc2.fileio.ark import ArkWriter, ScpReader
-from evc2.fileio.audio import audio_problem, read_audio, write_audio
+from evc2.fileio.audio import read_audio, write_audio
 from evc2.fileio.datadir import DataDir, read_table, subset, write_table
 
-TOO_LONG = "longer than"
 SHOWN = 10
+_OPTIONAL = ("utt2gain", "utt2pauses")  # written where --loudness and --vad are in use
 _FEATURE_FILES = ("feats.scp", "f0.scp", "power.scp", "utt2num_frames")
 
 
@@ -57,31 +57,12 @@ def read_utt(data: DataDir, utt: str, rate: int | None = None) -> tuple[np.ndarr
     return read_audio(wavs[recording], rate, start, stop)
 
 
-def _prepared(
-    data: DataDir, utt: str, rate: int, trim_db: float | None, seconds: tuple[float, float]
-) -> tuple[np.ndarray, float, float] | str:
-    """One utterance at `rate`, with first and last second kept of it; or what is wrong with it."""
+def _prepared(data: DataDir, utt: str, rate: int, how: Preparation) -> Prepared | str:
     try:
         wav, found_rate = read_utt(data, utt)
     except UserError as error:
         return " ".join(str(error).split())
-    problem = audio_problem(wav, found_rate)
-    if problem is not None:
-        return problem
-    start, stop = (0, len(wav)) if trim_db is None else speech_bounds(wav, found_rate, trim_db)
-    kept, after = (stop - start) / found_rate, "" if trim_db is None else " after trimming"
-    if kept < seconds[0]:
-        return f"shorter than {seconds[0]:g} s{after} ({kept:.2f} s)"
-    if kept > seconds[1]:
-        return f"{TOO_LONG} {seconds[1]:g} s{after} ({kept:.2f} s)"
-    wav = wav[start:stop]
-    if found_rate != rate:
-        import soxr
-
-        wav = soxr.resample(wav, found_rate, rate, quality="VHQ")
-    # Resampling may overshoot full scale between the old samples: turn the utterance down rather than clip it.
-    peak = float(np.abs(wav).max())
-    return wav * (0.999 / peak) if peak > 1.0 else wav, start / found_rate, stop / found_rate
+    return prepare(wav, found_rate, rate, how)
 
 
 def format_part(
@@ -90,9 +71,7 @@ def format_part(
     out: str | os.PathLike[str],
     job: int = 1,
     njobs: int = 1,
-    trim_db: float | None = 40.0,
-    min_seconds: float = 0.1,
-    max_seconds: float = float("inf"),
+    how: Preparation | None = None,
 ) -> None:
     """Write OUT/wav/<utt>.wav (16 bit, mono, the contract's rate) for one part of a data directory.
 
@@ -101,16 +80,16 @@ def format_part(
         contract: gives the sample rate.
         out: the folder to make.
         job, njobs: which part of how many.
-        trim_db: silence at both ends is what lies that many dB below the loudest frame (50 ms stay); None keeps it.
-        min_seconds, max_seconds: of the utterance after trimming.
+        how: trimming, level, pauses and limits of length; its defaults without it.
 
     An utterance that cannot be used is left out and listed with the reason in OUT/split<N>/<J>/skipped.
     """
+    how = how or Preparation()
     data, out = DataDir(data_dir), Path(out)
     if out.resolve() == data.path.resolve():
         raise UserError(f"{out}: source and destination are one folder; choose another --out")
     (out / "wav.scp").unlink(missing_ok=True)  # of an earlier run; it comes back when all is done anew
-    wavs, samples, trims, skipped = {}, {}, {}, {}
+    wavs, samples, trims, gains, pauses, skipped = {}, {}, {}, {}, {}, {}
     for utt in part(data.utts, job, njobs):
         path = out / "wav" / f"{utt}.wav"
         if "/" in utt or utt.startswith("."):
@@ -118,15 +97,20 @@ def format_part(
         if data.segments is None and utt not in data.table("wav.scp"):
             result = "not in wav.scp"
         else:
-            result = _prepared(data, utt, contract.rate, trim_db, (min_seconds, max_seconds))
+            result = _prepared(data, utt, contract.rate, how)
         if isinstance(result, str):
             skipped[utt] = result
             path.unlink(missing_ok=True)
             continue
-        wav, start, stop = result
-        write_audio(path, wav, contract.rate)
-        wavs[utt], samples[utt], trims[utt] = path, len(wav), f"{start:.4f} {stop:.4f}"
+        write_audio(path, result.wav, contract.rate)
+        wavs[utt], samples[utt], trims[utt] = path, len(result.wav), f"{result.start:.4f} {result.stop:.4f}"
+        if how.loudness is not None:
+            gains[utt] = f"{result.gain:.2f}" + " limited" * result.limited
+        if how.vad != "none":
+            pauses[utt] = f"{result.pauses:.3f}"
     folder = out / f"split{njobs}" / str(job)
+    for name, table in zip(_OPTIONAL, (gains, pauses), strict=True):
+        write_table(folder / name, table)
     write_table(folder / "utt2num_samples", samples)
     write_table(folder / "utt2trim", trims)
     write_table(folder / "wav.scp", wavs)
@@ -143,7 +127,8 @@ def merge_format(
 ) -> tuple[int, int]:
     """Join the parts that format_part wrote into a data directory OUT; features of older audio there are removed.
 
-    Written: wav.scp, utt2num_samples, utt2trim (first and last second kept of the utterance), skipped, and the other
+    Written: wav.scp, utt2num_samples, utt2trim (first and last second kept of the utterance); where such work was asked
+    for, utt2gain (dB, and `limited` where the peak allowed less) and utt2pauses (seconds cut); skipped; and the other
     tables of `data_dir` cut to what was kept (segments have done their work and are left out).
 
     Returns:
@@ -154,7 +139,7 @@ def merge_format(
             nothing is left.
     """
     data, out = DataDir(data_dir), Path(out)
-    tables = {name: {} for name in ("wav.scp", "utt2num_samples", "utt2trim", "skipped")}
+    tables = {name: {} for name in ("wav.scp", "utt2num_samples", "utt2trim", "skipped", *_OPTIONAL)}
     for job in range(1, njobs + 1):
         folder = out / f"split{njobs}" / str(job)
         if not (folder / "skipped").is_file():
@@ -175,12 +160,15 @@ def merge_format(
         )
     if not wavs:
         raise UserError(f"{data.path}: all {len(skipped)} utterances are longer than --max_seconds; raise it")
-    for name in (*_FEATURE_FILES, "wav.scp"):
+    for name in (*_FEATURE_FILES, *_OPTIONAL, "wav.scp"):
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / "arks", ignore_errors=True)
     _copy_tables(data, out, list(wavs))
     for name in ("skipped", "utt2trim", "utt2num_samples", "wav.scp"):
         write_table(out / name, tables[name])
+    for name in filter(tables.get, _OPTIONAL):
+        write_table(out / name, tables[name])
+    _report_changes(data.path, tables["utt2gain"], tables["utt2pauses"])
     for folder in out.glob("split*"):
         if re.fullmatch(r"split\d+", folder.name):
             shutil.rmtree(folder)
@@ -189,6 +177,17 @@ def merge_format(
     if len(skipped) > len(bad):
         logging.warning("%s: left out %d utterances over --max_seconds", data.path, len(skipped) - len(bad))
     return len(wavs), len(skipped)
+
+
+def _report_changes(path: Path, gains: Mapping[str, str], pauses: Mapping[str, str]) -> None:
+    raised = [value for value in gains.values() if float(value.split()[0]) > 0]
+    if gains:
+        limited = sum(value.endswith("limited") for value in raised)
+        less = f", {limited} of them by less than asked, for their peaks" if limited else ""
+        logging.info("%s: %d of %d utterances were quieter and raised%s", path, len(raised), len(gains), less)
+    if pauses:
+        cut = [float(value) for value in pauses.values() if float(value) > 0]
+        logging.info("%s: cut %.1f s of pauses out of %d of %d utterances", path, sum(cut), len(cut), len(pauses))
 
 
 def _copy_tables(data: DataDir, out: Path, utts: list[str]) -> None:

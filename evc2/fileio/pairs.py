@@ -1,13 +1,14 @@
-"""Which conversions to make: directions between emotions, and trials with their references."""
+"""Which conversions to make: directions between emotions or between speakers, and trials with their references."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from evc2.errors import UserError, nearest
 from evc2.fileio.manifest import Utterance
 from evc2.fileio.trials import EMOTIONS, Trial
 
 Direction = tuple[str, str]
+_SHOWN = 20  # speakers named in a message
 
 
 def parse_directions(text: str) -> list[Direction]:
@@ -30,6 +31,46 @@ def parse_directions(text: str) -> list[Direction]:
     return directions
 
 
+def choose_speakers(utterances: Sequence[Utterance], names: str) -> list[Utterance]:
+    """Return the utterances of the speakers that `names` lists ("4 7" or "4,7"), all of them for an empty one.
+
+    Raises:
+        UserError: a speaker without any utterance.
+    """
+    wanted = names.replace(",", " ").split()
+    present = {row.speaker for row in utterances}
+    for name in wanted:
+        _require_speaker(name, present, "speakers")
+    return [row for row in utterances if not wanted or row.speaker in wanted]
+
+
+def _require_speaker(name: str, present: Collection[str], where: str) -> None:
+    if name not in present:
+        some = " ".join(sorted(present)[:_SHOWN]) + " ..." * (len(present) > _SHOWN)
+        raise UserError(f"{where}: no utterance is of '{name}'{nearest(name, present)}; the corpus has {some}")
+
+
+def speaker_directions(text: str, utterances: Iterable[Utterance]) -> list[Direction]:
+    """Read "4:7,7:4" as [("4", "7"), ("7", "4")]; an empty text gives all ordered pairs of the utterances' speakers.
+
+    Raises:
+        UserError: a speaker without any utterance, a direction to itself, twice the same, or a single speaker.
+    """
+    speakers = sorted({row.speaker for row in utterances})
+    directions: list[Direction] = []
+    for pair in filter(None, text.replace(",", " ").split()):
+        source, colon, target = pair.partition(":")
+        if not (source and colon and target) or source == target or (source, target) in directions:
+            raise UserError(f"directions: expected different pairs of speakers like 4:7, found '{pair}' in '{text}'")
+        for name in (source, target):
+            _require_speaker(name, speakers, "directions")
+        directions.append((source, target))
+    directions = directions or [(a, b) for a in speakers for b in speakers if a != b]
+    if not directions:
+        raise UserError(f"directions: expected at least two speakers to convert between, found {' '.join(speakers)}")
+    return directions
+
+
 def check_directions(directions: Iterable[Direction], utterances: Iterable[Utterance]) -> None:
     """Raise a UserError if no utterance has an emotion that the directions name."""
     present = {row.emotion for row in utterances}
@@ -38,19 +79,22 @@ def check_directions(directions: Iterable[Direction], utterances: Iterable[Utter
             raise UserError(f"directions: no utterance is {emotion}; the corpus has {' '.join(sorted(present))}")
 
 
-def make_trials(utterances: Sequence[Utterance], directions: Sequence[Direction], intensity: str = "") -> list[Trial]:
-    """Pair each source utterance with each target emotion of its directions.
+def make_trials(
+    utterances: Sequence[Utterance], directions: Sequence[Direction], intensity: str = "", by: str = "emotion"
+) -> list[Trial]:
+    """Pair each source utterance with each target of its directions.
 
-    The speaker of a trial is the source's own. Its reference is the same speaker's utterance with the same words in
-    the target emotion and wanted intensity; among several, one of the source's repetition comes first, then one that
-    the corpus itself labels with the emotion (calm may have been mapped to neutral), then the first id. A trial
-    without such an utterance has no reference.
+    By emotion, a trial's speaker is the source's own and its emotion the target; by speaker it is the other way round.
+    Its reference is the utterance of that speaker with the same words in that emotion and wanted intensity; among
+    several, one of the source's repetition comes first, then one that the corpus itself labels with the emotion (calm
+    may have been mapped to neutral), then the first id. A trial without such an utterance has no reference.
 
     Args:
         utterances: those of one set; references are never taken from another.
-        directions: (source emotion, target emotion) pairs.
+        directions: (source, target) pairs of emotions or speakers.
         intensity: the wanted intensity of sources and references; "" for any, and then a reference's is the source's.
             Utterances without an intensity, and neutral ones, stand for all.
+        by: what the directions are about, "emotion" or "speaker".
     """
 
     def wanted(row: Utterance, level: str) -> bool:
@@ -65,12 +109,13 @@ def make_trials(utterances: Sequence[Utterance], directions: Sequence[Direction]
         if not wanted(source, intensity):
             continue
         level = intensity or ("" if source.label == "neutral" else source.intensity)
-        for emotion in (target for start, target in directions if start == source.emotion):
-            alike = by_words.get((source.speaker, source.words_key, emotion), [])
+        for target in (target for start, target in directions if start == getattr(source, by)):
+            speaker, emotion = (source.speaker, target) if by == "emotion" else (target, source.emotion)
+            alike = by_words.get((speaker, source.words_key, emotion), [])
             alike = [row for row in alike if wanted(row, level)]
             alike.sort(key=lambda row: (row.repetition != source.repetition, row.label != row.emotion, row.utt))
             reference = alike[0].utt if alike else None
-            trials.append(Trial(f"{source.utt}-to-{emotion}", source.utt, source.speaker, emotion, reference))
+            trials.append(Trial(f"{source.utt}-to-{target}", source.utt, speaker, emotion, reference))
     return trials
 
 

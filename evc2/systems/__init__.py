@@ -13,6 +13,7 @@ SYSTEMS = {
     "cyclegan": "evc2.systems.cyclegan:CycleGAN",
     "cyclegan_cwt": "evc2.systems.cyclegan_cwt:CycleGANCWT",
     "munit": "evc2.systems.munit:MUNIT",
+    "vaegan": "evc2.systems.vaegan:VAEGAN",
 }
 
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from evc2.errors import UserError
-from evc2.feats.distance import equal_variance, mcd, to_mel_cepstrum, variance_ratio
+from evc2.feats.distance import conversion_distances, to_mel_cepstrum
 from evc2.feats.prosody import convert_f0, convert_power
 from evc2.feats.stats import Moments, moments_of
 from evc2.train.abs_model import AbsEVCModel, BatchCache, ConversionTarget, emotions_of
@@ -141,18 +141,9 @@ class SpectralEVC(AbsEVCModel):
         return {"feats": feats, "f0": convert_f0(source["f0"], src, tgt, target.intensity), "power": power}
 
     def score_trial(self, source: Mapping[str, Any], reference: Mapping[str, Any], emotion: str) -> dict[str, float]:
-        """How near the converted cepstra come to the reference (DTW, without c0), beside the unconverted source.
-
-        ``mcd``, ``mcd_source`` and the distance moved ``mcd_moved`` in dB; ``gv``, the ratio of variances; and
-        ``mcd_gv``, the MCD after the variances are made equal, by which the best model is chosen: plain MCD is lowest
-        in the first epochs, when the networks still give something near the mean spectrum.
+        """How near the converted cepstra come to the reference: see
+        :func:`evc2.feats.distance.conversion_distances`.
         """
         new = self.convert(source, ConversionTarget(emotion))["feats"]
-        old, ref, new = (to_mel_cepstrum(x)[:, 1:] for x in (source["feats"], reference["feats"], new))
-        return {
-            "mcd": mcd(new, ref),
-            "mcd_gv": mcd(equal_variance(new, ref), ref),
-            "mcd_source": mcd(old, ref),
-            "mcd_moved": mcd(new, old, dtw=False),
-            "gv": variance_ratio(new, ref),
-        }
+        new, ref, old = (to_mel_cepstrum(x)[:, 1:] for x in (new, reference["feats"], source["feats"]))
+        return conversion_distances(new, ref, old)

@@ -10,12 +10,14 @@ from espnet2.samplers.build_batch_sampler import build_batch_sampler
 from espnet2.train.dataset import ESPnetDataset
 
 from evc2.errors import UserError
+from evc2.feats import extract
+from evc2.feats.contract import FeatureContract
 from evc2.feats.stats import Stats
 from evc2.fileio.datadir import DataDir
 from evc2.systems import get_class
-from evc2.train.abs_model import emotions_of
-from evc2.train.collate_fn import CropDataset, CropPairDataset, Cropper
-from evc2.train.iterators import EVCIterFactory, pair_plan, single_plan
+from evc2.train.abs_model import emotions_of, speakers_of
+from evc2.train.collate_fn import CropDataset, CropPairDataset, Cropper, CropSetDataset
+from evc2.train.iterators import EVCIterFactory, pair_plan, set_plan, single_plan
 from evc2.train.monitor import TrialSet
 
 
@@ -49,7 +51,7 @@ def build_factory(args: argparse.Namespace, options: Any, mode: str) -> EVCIterF
     system = get_class(args.system)
     if not train and args.valid_trials:
         common["trials"] = build_trials(args, folder)
-    if system.collation != "crop_pair":
+    if system.collation not in ("crop_pair", "crop_set"):
         crops = system.collation == "crop"
         iters = options.num_iters_per_epoch
         plan = single_plan(batches(args, options), iters, args.seed, train, rank, world, crops=crops)
@@ -72,6 +74,12 @@ def build_factory(args: argparse.Namespace, options: Any, mode: str) -> EVCIterF
         if not utts:
             raise UserError(f"{folder}: no utterance of the domain {name!r}; domains found: {', '.join(found)}")
     logging.info("[%s] %s", mode, ", ".join(f"{name}: {len(utts)} utterances" for name, utts in domains.items()))
+    if system.collation == "crop_set":
+        frames = {name: {utt: reader.shape(utt)[0] for utt in utts} for name, utts in domains.items()}
+        crops = max(sum(utts.values()) for utts in frames.values()) // args.crop_frames
+        iters = options.num_iters_per_epoch or max(1, crops // options.batch_size)
+        plan = set_plan(frames, iters, options.batch_size, args.seed, train, rank, world)
+        return EVCIterFactory(CropSetDataset(crop), plan, **common)
     iters = options.num_iters_per_epoch or max(1, max(map(len, domains.values())) // options.batch_size)
     plan = pair_plan(domains, iters, options.batch_size, args.seed, train, rank, world)
     return EVCIterFactory(CropPairDataset(crop), plan, **common)
@@ -95,7 +103,11 @@ def batches(args: argparse.Namespace, options: Any) -> list[list[str]]:
 
 
 def build_trials(args: argparse.Namespace, folder: str) -> TrialSet:
-    """The trials that validation converts."""
-    emotions = emotions_of(conf_value(args, "domains", [])) or Stats.load(args.stats).emotions
-    names = ("feats", "f0", "power")
-    return TrialSet(folder, args.valid_trials, names, emotions, args.num_valid_trials)
+    """The trials that validation converts: those between the model's domains."""
+    stats, domains = Stats.load(args.stats), conf_value(args, "domains", [])
+    emotions, speakers = emotions_of(domains) or stats.emotions, None
+    if args.domain_by != "emotion":
+        speakers = speakers_of(domains)
+        emotions = stats.emotions if args.domain_by == "speaker" else emotions
+    names = extract.names(FeatureContract.from_dict(args.feats_contract))
+    return TrialSet(folder, args.valid_trials, names, emotions, args.num_valid_trials, speakers)

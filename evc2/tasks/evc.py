@@ -10,7 +10,7 @@ import torch
 from espnet2.train.class_choices import ClassChoices
 from espnet2.utils.types import str_or_none
 
-from evc2.errors import check_keys
+from evc2.errors import UserError, check_keys
 from evc2.feats.contract import FeatureContract
 from evc2.feats.stats import Stats
 from evc2.fileio.atomic import atomic_path
@@ -21,7 +21,7 @@ from evc2.train.abs_model import AbsEVCModel
 
 
 def choose_domains(domains: Sequence[str], directions: str, most: int) -> list[str]:
-    """The configured domains, or the emotions of ``source:target,...`` where these are others and at most ``most``."""
+    """The configured domains, or those of ``source:target,...`` where these are others and at most ``most``."""
     named = list(dict.fromkeys(e.strip() for pair in directions.split(",") for e in pair.split(":") if e.strip()))
     return named if 2 <= len(named) <= most and set(named) != set(domains) else list(domains)
 
@@ -53,7 +53,8 @@ class EVCTask(TurnTask):
             "--directions",
             type=str_or_none,
             default=None,
-            help="Conversions of the trials; their emotions become the domains, where the system can have so many",
+            help="Conversions of the trials; their emotions (with --domain_by speaker: their speakers) become the "
+            "domains, where the system can have so many; speakers without --directions: all",
         )
         group.add_argument("--domain_by", default="emotion", choices=["emotion", "speaker", "speaker_emotion"])
         for choices in cls.class_choices_list:
@@ -74,10 +75,18 @@ class EVCTask(TurnTask):
     def check(cls, args: argparse.Namespace) -> None:
         system = get_class(args.system)
         check_keys(system, args.system_conf, f"system_conf of {args.system}")
-        if args.directions and args.domain_by == "emotion" and "domains" in inspect.signature(system).parameters:
-            args.system_conf["domains"] = choose_domains(
-                conf_value(args, "domains"), args.directions, system.max_domains
-            )
+        known = inspect.signature(system).parameters
+        if "domain_by" in known:
+            args.system_conf["domain_by"] = args.domain_by
+        elif args.domain_by == "speaker":
+            raise UserError(f"domain_by speaker: the system {args.system} converts emotions and keeps the speaker")
+        if "domains" not in known:
+            return
+        domains = conf_value(args, "domains")
+        if args.directions and args.domain_by != "speaker_emotion":
+            args.system_conf["domains"] = choose_domains(domains, args.directions, system.max_domains)
+        elif not domains and args.domain_by == "speaker":
+            args.system_conf["domains"] = list(Stats.load(args.stats).speakers)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> AbsEVCModel:
@@ -87,6 +96,7 @@ class EVCTask(TurnTask):
             args.system_conf["order"] = contract.order
         model = build(args.system, args.system_conf)
         model.contract, model.stats = contract, Stats.load(args.stats)
+        model.check_contract()
         args.labels = {"speakers": list(model.stats.speakers), "emotions": list(model.stats.emotions)}
         if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
             with atomic_path(Path(args.output_dir) / "stats.npz") as temporary:

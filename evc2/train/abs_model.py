@@ -23,7 +23,7 @@ class ConversionTarget:
     """What a source is to become.
 
     Attributes:
-        emotion: one of the model's emotions.
+        emotion: one of the model's emotions; None for a system whose domains are speakers.
         speaker: the target speaker; None keeps the source's.
         intensity: 0 gives the source, 1 the full conversion; values beyond extrapolate.
         spectrum_intensity: the same for the spectrum alone, of systems that convert F0 and power beside it; None:
@@ -34,7 +34,7 @@ class ConversionTarget:
         seed: of a random style.
     """
 
-    emotion: str
+    emotion: str | None = None
     speaker: str | None = None
     intensity: float = 1.0
     spectrum_intensity: float | None = None
@@ -57,7 +57,7 @@ class AbsTurnModel(AbsESPnetModel):
 
     Class attributes:
         turns: names of the updates in their order, each with an optimizer of its own.
-        collation: how utterances become a batch: ``pad``, ``crop`` or ``crop_pair``.
+        collation: how utterances become a batch: ``pad``, ``crop``, ``crop_pair`` or ``crop_set``.
         required, optional: names of the inputs (``feats`` is read from ``feats.scp`` and so on).
 
     Instances carry ``contract`` (of the features they were trained on) once their task has set it.
@@ -102,6 +102,11 @@ def emotions_of(domains: Iterable[str]) -> tuple[str, ...]:
     return tuple(name.split(":")[-1] for name in domains)
 
 
+def speakers_of(domains: Iterable[str]) -> tuple[str, ...]:
+    """Speakers of domains, each a speaker or ``speaker:emotion``."""
+    return tuple(name.split(":")[0] for name in domains)
+
+
 class AbsEVCModel(AbsTurnModel):
     """Base class of the conversion systems.
 
@@ -110,7 +115,9 @@ class AbsEVCModel(AbsTurnModel):
         styles: ways to choose the style of a conversion (``mean``, ``reference``, ``random``), the default first; none
             for systems without style codes.
         emotions: those of the domains that an instance converts between, in their order; none for systems without
-            domains.
+            domains, or whose domains are speakers.
+        speakers: those whose voices an instance can give a recording; none for systems that keep the voice.
+        loudness: level in dBFS that quieter recordings are raised to before conversion; None: none is.
         max_domains: how many domains a model can have (systems with an argument ``domains``).
 
     Instances carry ``contract`` and ``stats`` once EVCTask or ``EVC.from_pretrained`` has set them.
@@ -119,6 +126,8 @@ class AbsEVCModel(AbsTurnModel):
     training_only: ClassVar[tuple[str, ...]] = ()
     styles: ClassVar[tuple[str, ...]] = ()
     emotions: tuple[str, ...] = ()
+    speakers: tuple[str, ...] = ()
+    loudness: float | None = None
     max_domains: ClassVar[int] = 2
     stats: Stats
 
@@ -137,6 +146,9 @@ class AbsEVCModel(AbsTurnModel):
         """
         return ScpReader(f"{folder}/feats.scp"), Normalizer(stats, conf("normalize_by") or "speaker_emotion")
 
+    def check_contract(self) -> None:
+        """UserError for a contract that the system cannot work on; called once the contract is set, before training."""
+
     @abstractmethod
     def convert(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray | None]:
         """Convert one utterance.
@@ -153,6 +165,20 @@ class AbsEVCModel(AbsTurnModel):
         Raises:
             UserError: emotion or direction unknown to the model.
         """
+
+    def panels(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray]:
+        """Features [T, D] to show beside the source: ``converted``, and whatever else a system makes on the way."""
+        return {"converted": self.convert(source, target)["feats"]}
+
+    def unit_images(self, feats: np.ndarray) -> np.ndarray:
+        """Features [T, D] as an image [D, T] of values from 0 to 1, for comparisons of structure (SSIM).
+
+        Raises:
+            UserError: a system that does not take features as images.
+        """
+        raise UserError(
+            f"{type(self).__name__} does not convert mel spectrograms as images, so there are none to compare"
+        )
 
     def teacher_forced(self, source: Mapping[str, Any]) -> np.ndarray:
         """Mel spectrogram [T, n_mels] that the system makes of an utterance while it is led by it, frame by frame.

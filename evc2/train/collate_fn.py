@@ -1,4 +1,4 @@
-"""From utterances to batches: pad, crop, and unpaired crops of two domains.
+"""From utterances to batches: pad, crop, and unpaired crops of two domains or of all.
 
 A request for one item is a tuple, so that a DataLoader worker can make the item from nothing else; crops are seeded by
 (seed, epoch, utterance, how often it was drawn in the epoch) in training and by the utterance alone in validation.
@@ -71,6 +71,17 @@ class CropPairDataset(torch.utils.data.Dataset):
         return f"{a}|{b}", {"A": self.crop(a, key), "B": self.crop(b, key), "domains": pair}
 
 
+class CropSetDataset(torch.utils.data.Dataset):
+    """Items are a crop of every domain: requests ``(utts, key)`` give ``(names, {"feats": [N, T, D]})``."""
+
+    def __init__(self, crop: Cropper):
+        self.crop = crop
+
+    def __getitem__(self, request: tuple[tuple[str, ...], str]) -> tuple[str, dict[str, np.ndarray]]:
+        utts, key = request
+        return "|".join(utts), {"feats": np.stack([self.crop(utt, key) for utt in utts])}
+
+
 class CropDataset(torch.utils.data.Dataset):
     """Items are single crops: requests ``(utt, key)`` give ``(utt, {"feats": [T, D]})``."""
 
@@ -96,6 +107,6 @@ def build_collate(kind: str) -> Callable[[Sequence[tuple[str, dict[str, np.ndarr
     """The collate function of a system's ``collation`` (espnet2's padding for ``pad``, adding ``*_lengths``)."""
     if kind == "pad":
         return CommonCollateFn(float_pad_value=0.0, int_pad_value=0)
-    if kind in ("crop", "crop_pair"):
+    if kind in ("crop", "crop_pair", "crop_set"):
         return collate_equal
-    raise UserError(f"collation is {kind!r}, expected pad, crop or crop_pair")
+    raise UserError(f"collation is {kind!r}, expected pad, crop, crop_pair or crop_set")

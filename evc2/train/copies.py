@@ -1,6 +1,7 @@
 """What the training of a vocoder lets its user see and hear: copies of recordings of the validation set."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ class Copies:
     def score(self, model: Any, reporter: Any) -> None:
         """Nothing: the losses of fixed crops say enough."""
 
-    def show(self, model: Any, writer: Any, epoch: int) -> None:
-        """Write sound and mel spectrogram of recording and copy to TensorBoard."""
+    def show(self, model: Any, writer: Any, epoch: int, folder: Path) -> None:
+        """Write sound and mel spectrogram of recording and copy to TensorBoard; nothing to ``folder``."""
         contract = self.crops.contract
         model.eval()
         for utt in self.utts:

@@ -106,6 +106,36 @@ def pair_plan(
     return lambda epoch: shard(training(epoch) if train else validation(), rank, world)
 
 
+def set_plan(
+    domains: Mapping[str, Mapping[str, int]], iters: int, batch_size: int, seed: int, train: bool, rank: int, world: int
+) -> Plan:
+    """Items of one crop from every domain, whose utterances are drawn in proportion to their frames.
+
+    Validation goes in a fixed order, with crops fixed by the utterance, once over the largest domain.
+
+    Args:
+        domains: the frames of every utterance of each domain.
+        iters: batches an epoch.
+    """
+    names = [sorted(utts) for utts in domains.values()]
+    shares = [np.array([utts[u] for u in sorted(utts)], dtype=float) for utts in domains.values()]
+
+    def plan(epoch: int) -> list[list[tuple[tuple[str, ...], str]]]:
+        if train:
+            rng, count = np.random.default_rng([seed, epoch]), iters * batch_size
+            drawn = [rng.choice(len(p), count, p=p / p.sum()) for p in shares]
+        else:
+            count = max(map(len, names))
+            drawn = [np.arange(count) % len(utts) for utts in names]
+        keys = [f"{seed} {epoch} {n}" if train else "" for n in range(count)]
+        columns = ([utts[i] for i in chosen] for utts, chosen in zip(names, drawn, strict=True))
+        items = list(zip(zip(*columns, strict=True), keys, strict=True))
+        batches = [items[i : i + batch_size] for i in range(0, count, batch_size)]
+        return shard([batch for batch in batches if train or len(batch) >= world], rank, world)
+
+    return plan
+
+
 def single_plan(
     batches: list[list[str]], iters: int | None, seed: int, train: bool, rank: int, world: int, crops: bool
 ) -> Plan:

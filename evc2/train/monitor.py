@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from espnet2.train.reporter import Average, SubReporter, WeightedAverage
 
 from evc2.errors import UserError
 from evc2.fileio.ark import ScpReader
+from evc2.fileio.atomic import atomic_path
 from evc2.fileio.datadir import DataDir, Trial, read_trials
 from evc2.train.abs_model import AbsEVCModel, ConversionTarget
 
@@ -68,25 +70,55 @@ def restore_reporter(sub: SubReporter, state: dict[str, Any]) -> None:
 
 
 class TrialSet:
-    """Validation trials with their features in memory-mapped arks; scored as conversions, not as losses."""
+    """Validation trials with their features in memory-mapped arks; scored as conversions, not as losses.
 
-    def __init__(self, data_dir: str, trials: str, names: Iterable[str], emotions: Iterable[str], limit: int):
+    Args:
+        data_dir: feature directory of sources and references.
+        trials: list of trials; those with a reference are scored, and shown; without any, some of the others are shown.
+        names: features to read.
+        emotions, speakers: what the model can convert from and to (speakers None: any, and they stay the same).
+        limit: how many trials to score.
+    """
+
+    def __init__(
+        self,
+        data_dir: str,
+        trials: str,
+        names: Iterable[str],
+        emotions: Iterable[str],
+        limit: int,
+        speakers: Iterable[str] | None = None,
+    ):
         data, emotions = DataDir(data_dir), set(emotions)
         self.spk, self.emo = data.table("utt2spk"), data.table("utt2emo")
         self.readers = {name: ScpReader(f"{data_dir}/{name}.scp") for name in names}
         known = set(data.utts)
-        usable = [t for t in read_trials(trials) if t.reference and {t.source, t.reference} <= known]
+        usable = [t for t in read_trials(trials) if {t.source, t.reference or t.source} <= known]
         fits = [t for t in usable if {t.emotion, self.emo[t.source]} <= emotions]
+        if speakers is not None:
+            fits = [t for t in fits if {t.speaker, self.spk[t.source]} <= set(speakers)]
         if usable and not fits:
-            found = sorted({f"{self.emo[t.source]} to {t.emotion}" for t in usable})
+            found = sorted({" to ".join(self.direction(t, speakers is not None)) for t in usable})
             raise UserError(
                 f"{trials} holds conversions of {', '.join(found)}, but the model is between "
-                f"{', '.join(sorted(emotions))}; set --system_conf domains=[A,B] to match --directions (or the reverse)"
+                f"{', '.join(sorted(emotions if speakers is None else speakers))}; set --system_conf domains=[A,B] to "
+                f"match --directions (or the reverse)"
             )
-        step = max(len(fits) / max(limit, 1), 1.0)  # spread over directions and speakers, which follow one another
-        self.trials = [fits[int(i * step)] for i in range(min(limit, len(fits)))]
+        scored = [t for t in fits if t.reference]
+        step = max(len(scored) / max(limit, 1), 1.0)  # spread over directions and speakers, which follow one another
+        self.trials = [scored[int(i * step)] for i in range(min(limit, len(scored)))]
         if not self.trials:
             logging.warning("%s: no trial with a reference for this model: no conversion metric", trials)
+        first: dict[tuple[str, str], Trial] = {}
+        for trial in self.trials or fits:
+            first.setdefault(self.direction(trial, speakers is not None), trial)
+        self.shown = first
+
+    def direction(self, trial: Trial, by_speaker: bool) -> tuple[str, str]:
+        """What a trial changes, from and to."""
+        if by_speaker:
+            return self.spk[trial.source], trial.speaker
+        return self.emo[trial.source], trial.emotion
 
     def features(self, utt: str) -> dict[str, Any]:
         feats = {name: reader[utt] for name, reader in self.readers.items()}
@@ -100,36 +132,54 @@ class TrialSet:
                 reporter.register(scores, 1.0)
                 reporter.next()
 
-    def show(self, model: AbsEVCModel, writer: Any, epoch: int, count: int = 2) -> None:
-        """Write pictures and sound of the first trials of each direction to TensorBoard."""
-        chosen: dict[str, Trial] = {}
-        for trial in self.trials:
-            chosen.setdefault(trial.emotion, trial)
-        for emotion, trial in list(chosen.items())[:count]:
-            source, reference = self.features(trial.source), self.features(trial.reference)
-            converted = model.convert(source, ConversionTarget(emotion))
-            rows = {"source": source, "converted": converted, "reference": reference}
-            writer.add_figure(f"{emotion}/features", draw(rows), epoch)
+    def show(self, model: AbsEVCModel, writer: Any, epoch: int, folder: Path, count: int = 12) -> None:
+        """Pictures and sound of the first trial of each direction: to TensorBoard, the pictures to ``folder`` too."""
+        for (source_name, target_name), trial in list(self.shown.items())[:count]:
+            source = self.features(trial.source)
+            name, rows = f"{source_name}_to_{target_name}", {"source": source}
+            target = ConversionTarget(trial.emotion, trial.speaker if trial.speaker != source["speaker"] else None)
+            if model.contract.kind == "world":
+                rows["converted"] = model.convert(source, target)
+            else:
+                rows |= {key: {"feats": feats} for key, feats in model.panels(source, target).items()}
+            if trial.reference:
+                rows.pop("reconstruction", None)  # four panels are enough
+                rows["reference"] = self.features(trial.reference)
+            figure = draw(rows, first=1 if model.contract.kind == "world" else 0)
+            with atomic_path(folder / f"{name}_{epoch}epoch.png") as temporary:
+                figure.savefig(temporary, format="png")
+            writer.add_figure(f"{name}/features", figure, epoch)
             if model.contract.kind != "world":
                 continue
-            for name in rows if epoch == 1 else ("converted",):  # source and reference stay the same
-                writer.add_audio(f"{emotion}/{name}", preview(rows[name], model), epoch, model.contract.rate)
+            for key in rows if epoch == 1 else ("converted",):  # source and reference stay the same
+                writer.add_audio(f"{name}/{key}", preview(rows[key], model), epoch, model.contract.rate)
 
 
-def draw(rows: dict[str, dict[str, Any]]) -> Any:
-    """A figure of features over time, one row each, in one colour range, with F0 drawn over it."""
+def draw(rows: Mapping[str, Mapping[str, Any]], first: int = 0) -> Any:
+    """A figure of features over time, in one colour range, with F0 drawn over it: two columns where there are four or
+    more, else one.
+
+    Args:
+        rows: by title, ``feats`` [T, D] and, where it is known, ``f0`` [T] in Hz.
+        first: the first dimension shown.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 2.2 * len(rows)), layout="constrained")
-    images = [np.asarray(r["feats"])[:, 1:].T for r in rows.values()]
+    columns = 2 if len(rows) > 3 else 1
+    lines = -(-len(rows) // columns)
+    figure = Figure(figsize=(8 if columns == 1 else 11, 2.4 * lines), layout="constrained")
+    images = [np.asarray(r["feats"])[:, first:].T for r in rows.values()]
     low, high = min(i.min() for i in images), max(i.max() for i in images)
-    for axis, (name, row), image in zip(figure.subplots(len(rows), 1), rows.items(), images, strict=True):
+    axes = figure.subplots(lines, columns, squeeze=False).flat
+    for axis, (name, row), image in zip(axes, rows.items(), images, strict=False):
         axis.imshow(image, aspect="auto", origin="lower", vmin=low, vmax=high)
-        axis.set(title=name, ylabel="coefficient", xlabel="frame")
-        f0 = np.where(np.asarray(row["f0"]) > 0, row["f0"], np.nan)
-        twin = axis.twinx()
-        twin.plot(f0, color="white", linewidth=1.2)
-        twin.set(ylabel="F0 (Hz)", ylim=(50, 600), yscale="log")
+        axis.set(title=name, ylabel="dimension", xlabel="frame")
+        if row.get("f0") is not None:
+            twin = axis.twinx()
+            twin.plot(np.where(np.asarray(row["f0"]) > 0, row["f0"], np.nan), color="white", linewidth=1.2)
+            twin.set(ylabel="F0 (Hz)", ylim=(50, 600), yscale="log")
+    for axis in list(axes):
+        axis.axis("off")
     return figure
 
 

@@ -27,7 +27,7 @@ def finish_epoch(session: "Session", trials: Any, writers: tuple[Any, ...] | Non
             reporter.tensorboard_add_scalar(writer, key1=key)
         if options.media_interval and (epoch == 1 or epoch % options.media_interval == 0) and trials is not None:
             with session.averaged():
-                trials.show(session.model, writers[1], epoch)
+                trials.show(session.model, writers[1], epoch, out / "plots")
     if options.use_wandb:
         reporter.wandb_log()
     with session.averaged():

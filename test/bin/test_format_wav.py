@@ -187,6 +187,38 @@ def test_peaks_between_samples_are_not_clipped(corpus):
     assert np.abs(out).max() < 0.9995
 
 
+def test_loudness(corpus, capsys):
+    """Nine tones at -9 dBFS, one 50 dB below, and another whose click leaves room for 20 dB."""
+    soundfile.write("raw/s0-u0.wav", speech(1.0, silence=0, gain=0.5 * 10**-2.5), 24000, subtype="FLOAT")
+    quiet = speech(1.0, rate=16000, silence=0, gain=0.5 * 10**-2.5)
+    quiet[12000] = 0.0999
+    soundfile.write("raw/s0-u1.wav", quiet, 16000, subtype="FLOAT")
+    out = run(corpus, "--loudness", "-30", "--trim", "false")
+    gains = out.table("utt2gain")
+    assert float(gains["s0-u0"]) == pytest.approx(59.03 - 30, abs=0.1)
+    assert float(gains["s0-u1"].split()[0]) == pytest.approx(20.0, abs=0.01) and gains["s0-u1"].endswith(" limited")
+    assert {gains[utt] for utt in out.utts[2:]} == {"0.00"}
+    assert "2 of 10 utterances were quieter and raised, 1 of them by less than asked" in capsys.readouterr().err
+    wav = soundfile.read("dump/all/wav/s0-u0.wav")[0]
+    assert 10 * np.log10(np.mean(wav**2)) == pytest.approx(-30, abs=0.1)
+    assert np.abs(soundfile.read("dump/all/wav/s0-u1.wav")[0]).max() < 1.0
+    validate(out.path)
+    assert not run(corpus, "--trim", "false").has("utt2gain"), "a table of an earlier run with other options"
+
+
+def test_pauses(corpus, capsys):
+    long = np.concatenate([speech(1.0, silence=0.0), speech(0.0, silence=1.0), speech(1.0, silence=0.0)])
+    soundfile.write("raw/s0-u0.wav", long, 24000)
+    out = run(corpus, "--vad", "energy", "--max_seconds", "3", "--min_seconds", "1")
+    assert 2.4 <= int(out.table("utt2num_samples")["s0-u0"]) / 16000 <= 2.6
+    assert 1.4 <= float(out.table("utt2pauses")["s0-u0"]) <= 1.6
+    assert {out.table("utt2pauses")[utt] for utt in out.utts[1:]} == {"0.000"}
+    assert "of pauses out of 1 of 10 utterances" in capsys.readouterr().err
+    validate(out.path)
+    with pytest.raises(UserError, match=r"shorter than 2.2 s after"):
+        run(corpus, "--vad", "energy", "--min_seconds", "2.2", "--max_bad", "0.1")
+
+
 def test_wrong_options(corpus):
     for options, message in (
         (["--njobs", "2"], "needs --job"),

@@ -93,6 +93,31 @@ def test_intensities(manifest):
     make(manifest, "--directions", "neutral:angry", "--intensity", "strong")
 
 
+def test_between_speakers(manifest, capsys):
+    out = make(manifest, "--domain_by", "speaker", "--directions", "")
+    trials = read_trials(out / "test/trials")
+    assert len(trials) == 2 * 3 * 2
+    assert trials[0].id == "ann-angry-4-to-bob" and trials[-1].id == "bob-neutral-5-to-ann"
+    for trial in trials:
+        assert trial.source[:3] != trial.speaker and trial.emotion in trial.source
+        assert trial.reference == trial.speaker + trial.source[3:]
+    out = make(manifest, "--domain_by", "speaker", "--directions", "bob:ann", "--intensity", "")
+    assert {t.speaker for t in read_trials(out / "dev/trials")} == {"ann"}
+
+
+def test_some_speakers(manifest):
+    out = make(manifest, "--directions", "neutral:angry", "--speakers", "bob")
+    assert {utt[:3] for name in ("train", "dev", "test") for utt in DataDir(out / name).utts} == {"bob"}
+    for options, message in (
+        (["--speakers", "bop"], r"'bop' \(did you mean bob\?\); the corpus has ann bob"),
+        (["--domain_by", "speaker", "--directions", "ann:bop"], r"directions: no utterance is of 'bop'"),
+        (["--domain_by", "speaker", "--speakers", "bob"], "at least two speakers"),
+        (["--domain_by", "speaker", "--sources", "calm"], "are emotions"),
+    ):
+        with pytest.raises(UserError, match=message):
+            make(manifest, *(["--directions", "neutral:angry"] if "--domain_by" not in options else []), *options)
+
+
 def test_unknown_option(capsys):
     with pytest.raises(SystemExit):
         get_parser().parse_args(["--manifest", "m", "--out", "o", "--direction", "x"])

@@ -1,6 +1,8 @@
 import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,7 +36,14 @@ def test_a_recipe_of_another_task_shares_as_much(recipe):
 
 
 def test_there_are_recipes():
-    assert {path.parent.name for path in RECIPES} >= {"toy", "mydata", "ravdess", "iemocap"}
+    assert {path.parent.name for path in RECIPES} >= {
+        "toy",
+        "mydata",
+        "ravdess",
+        "iemocap",
+        "flickr8k",
+        "nsynth",
+    }
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parent.name)
@@ -66,6 +75,41 @@ def test_shellcheck(recipe):
         pytest.skip("shellcheck is not installed")
     done = subprocess.run(["shellcheck", "run.sh", "local/data.sh"], cwd=recipe, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    "corpus, names, options, trials",
+    [
+        ("mydata", "{}/{}.wav", ["folder", "--same_names", "true"], ["anna-0?-to-ben", "ben-0?-to-anna"]),
+        ("mydata", "{}/sad/{}.wav", ["speaker", "--directions", "ben:anna"], ["ben-sad-0?-to-anna"]),
+        ("flickr8k", "{}/x/{}.wav", ["folder"], ["anna-x-0?-to-ben", "ben-x-0?-to-anna"]),
+        ("nsynth", "{}/{}.wav", ["folder", "--speakers", "anna ben"], ["anna-0?-to-ben", "ben-0?-to-anna"]),
+    ],
+)
+def test_folders_of_speakers(corpus, names, options, trials, tmp_path):
+    """One's own recordings by speaker, through local/data.sh; audio is not opened in stage 1."""
+    for speaker in ("anna", "ben"):
+        for number in range(6):
+            path = tmp_path / "db" / names.format(speaker, f"{number:02d}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+    words = ["--db_root", tmp_path / "db", "--out", tmp_path / "data", "--directions", "", "--domain_by", *options]
+    environment = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(
+        ["local/data.sh", *words],
+        cwd=EGS / corpus / "evc1",
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    found = [line.split()[0] for line in (tmp_path / "data/test/trials").read_text().splitlines()]
+    assert len(found) == len(trials)
+    for name, pattern in zip(found, trials, strict=True):
+        assert re.fullmatch(pattern.replace("?", "[0-5]"), name)
+    if "--same_names" in options or corpus == "nsynth":
+        assert found[0][5:7] == found[1][4:6]  # the same words are in one set
 
 
 @pytest.mark.parametrize("corpus", ["ravdess", "iemocap", "toy"])

@@ -138,3 +138,28 @@ def test_equal_variance_takes_the_reward_for_smoothing_away():
     np.testing.assert_allclose(again.mean(0), smoothed.mean(0))
     np.testing.assert_allclose(again, distance.equal_variance(noisy, reference) + smoothed.mean(0) - noisy.mean(0))
     assert distance.variance_ratio(smoothed, noisy) == pytest.approx(0.01)
+
+
+def test_log_mels_are_on_the_same_scale(mel_contract):
+    from evc2.feats.mel import compress
+
+    contract = FeatureContract.from_dict({**mel_contract.to_dict(), "power": 1, "log_base": "db", "scale": [-100, 20]})
+    bands = np.arange(contract.n_mels) + 0.5
+    for m in (1, 5, 24):
+        log_amplitude = 0.7 - 0.2 * np.cos(np.pi * m * bands / contract.n_mels)
+        cepstrum = distance.from_log_mel(compress(np.exp(log_amplitude)[None], contract), contract)
+        expected = np.zeros(25)
+        expected[[0, m]] = 0.7, -0.2
+        assert np.allclose(cepstrum[0], expected, atol=1e-6)
+
+
+def test_conversion_distances_of_known_cases():
+    rng = np.random.default_rng(0)
+    ref, source = rng.normal(size=(40, 24)), rng.normal(size=(50, 24))
+    perfect = distance.conversion_distances(ref, ref, ref)
+    assert perfect == pytest.approx({"mcd": 0, "mcd_gv": 0, "mcd_source": 0, "mcd_moved": 0, "gv": 1}, abs=1e-6)
+    still = distance.conversion_distances(source, ref, source)
+    assert still["mcd"] == still["mcd_source"] > 0 and still["mcd_moved"] == 0
+    smooth = distance.conversion_distances(0.1 * source, ref, source)
+    assert smooth["mcd"] < still["mcd"] and smooth["mcd_gv"] == pytest.approx(still["mcd_gv"], rel=0.1)
+    assert smooth["gv"] == pytest.approx(0.01 * still["gv"])

@@ -2,7 +2,14 @@ import pytest
 
 from evc2.errors import UserError
 from evc2.fileio.manifest import Utterance
-from evc2.fileio.pairs import check_directions, make_trials, parse_directions, report_trials
+from evc2.fileio.pairs import (
+    check_directions,
+    choose_speakers,
+    make_trials,
+    parse_directions,
+    report_trials,
+    speaker_directions,
+)
 from evc2.fileio.trials import Trial
 
 BOTH = [("neutral", "angry"), ("angry", "neutral")]
@@ -83,6 +90,53 @@ def test_calm_mapped_to_neutral():
 def test_no_words_no_reference():
     rows = [utterance("n1", "neutral", text=""), utterance("h1", "angry", text="")]
     assert [t.reference for t in make_trials(rows, BOTH)] == [None, None]
+
+
+SPEAKERS = [utterance(f"{name}-x", "neutral", speaker=name) for name in ("17", "4", "49", "7")]
+
+
+def test_directions_of_speakers():
+    assert speaker_directions("4:7, 7:4", SPEAKERS) == [("4", "7"), ("7", "4")]
+    each = speaker_directions("", SPEAKERS[:3])
+    assert each == [("17", "4"), ("17", "49"), ("4", "17"), ("4", "49"), ("49", "17"), ("49", "4")]
+    for text in ("4", "4:", "4:4", "4:7,4:7"):
+        with pytest.raises(UserError, match="expected different pairs of speakers"):
+            speaker_directions(text, SPEAKERS)
+    with pytest.raises(UserError, match=r"no utterance is of '48' \(did you mean 4.?\?\); the corpus has 17 4 49 7$"):
+        speaker_directions("4:48", SPEAKERS)
+    with pytest.raises(UserError, match="at least two speakers to convert between, found 4$"):
+        speaker_directions("", SPEAKERS[1:2])
+
+
+def test_speakers_to_use():
+    assert choose_speakers(SPEAKERS, "") == SPEAKERS
+    assert [row.speaker for row in choose_speakers(SPEAKERS, "7, 4")] == ["4", "7"]
+    many = [utterance(f"p{i}-x", "neutral", speaker=f"p{i}") for i in range(100, 130)]
+    with pytest.raises(UserError, match=r"speakers: no utterance is of 'q125' \(did you mean p125\?\).* \.\.\.$"):
+        choose_speakers(many, "p101 q125")
+
+
+def test_trials_between_speakers_have_the_targets_utterance_as_their_reference():
+    rows = [
+        utterance("a-1", "neutral", text="One"),
+        utterance("a-2", "neutral", text="Two"),
+        utterance("a-9", "sad", text="One", intensity="strong"),
+        utterance("b-0", "neutral", speaker="b", text="one!", repetition="2"),
+        utterance("b-1", "neutral", speaker="b", text="One"),
+        utterance("b-9", "sad", speaker="b", text="One", intensity="normal"),
+        utterance("c-2", "neutral", speaker="c", text="Two"),
+    ]
+    both = [("a", "b"), ("a", "c"), ("c", "a")]
+    found = {t.id: (t.source, t.speaker, t.emotion, t.reference) for t in make_trials(rows, both, by="speaker")}
+    assert found == {
+        "a-1-to-b": ("a-1", "b", "neutral", "b-1"),  # of the same repetition, before an earlier id
+        "a-2-to-b": ("a-2", "b", "neutral", None),
+        "a-9-to-b": ("a-9", "b", "sad", None),  # of another intensity
+        "a-1-to-c": ("a-1", "c", "neutral", None),
+        "a-2-to-c": ("a-2", "c", "neutral", "c-2"),
+        "a-9-to-c": ("a-9", "c", "sad", None),
+        "c-2-to-a": ("c-2", "a", "neutral", "a-2"),
+    }
 
 
 def test_report(caplog):

@@ -3,6 +3,7 @@
 Columns: recipe (corpus, or corpus/task where the task is not evc1); config; options of run.sh; stages first-last; files
 that must exist afterwards and not be empty (shell patterns); names of checks in checks.py; limit in seconds; level
 (fast, or full: only with tools/test.sh --full).
+{real} in the options is the folder $EVC2_REAL_DATA, where corpora lie in their layouts; without it the row is skipped.
 Rows of one recipe share a copy, so a stage that an earlier row has made with the same options is not made again.
 The limits are those of two idle cores; on a busier machine set EVC2_LIMIT_SCALE=3 or so.
 """
@@ -78,10 +79,13 @@ def copy_of(tmp_path_factory):
 @pytest.mark.parametrize("row", read_rows())
 def test_recipe(row, copy_of, monkeypatch):
     first, _, last = row["stages"].partition("-")
+    real = os.environ.get("EVC2_REAL_DATA", "")
+    if "{real}" in row["options"] and not real:
+        pytest.skip("EVC2_REAL_DATA names no folder with real corpora")
     run = checks.Row(
         folder=copy_of(row["recipe"]),
         config=row["config"],
-        options=shlex.split(row["options"]),
+        options=shlex.split(row["options"].replace("{real}", real)),
         stages=(int(first), int(last or first)),
         limit=float(row["limit_s"]) * float(os.environ.get("EVC2_LIMIT_SCALE", "1")),
     )

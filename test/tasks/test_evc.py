@@ -14,7 +14,7 @@ from evc2.bin.show_model import main as show_model
 from evc2.errors import UserError
 from evc2.systems import build
 from evc2.tasks.evc import choose_domains
-from evc2.train.schedulers import ConstantThenLinear
+from evc2.train.schedulers import ConstantThenLinear, ConstantThenLinearEpoch
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,10 @@ def test_learning_rate_by_turn(trained):
     assert discriminator["lr"] == 1e-3
 
 
-def test_constant_then_linear():
+@pytest.mark.parametrize("kind", [ConstantThenLinear, ConstantThenLinearEpoch])
+def test_constant_then_linear(kind):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
-    scheduler = ConstantThenLinear(optimizer, constant=2, decay=4)
+    scheduler = kind(optimizer, constant=2, decay=4)
     seen = []
     for _ in range(8):
         seen.append(optimizer.param_groups[0]["lr"])

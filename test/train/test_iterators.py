@@ -7,7 +7,7 @@ import pytest
 
 from evc2.errors import UserError
 from evc2.train.collate_fn import crop_start, fit
-from evc2.train.iterators import EVCIterFactory, draws, pair_plan, single_plan
+from evc2.train.iterators import EVCIterFactory, draws, pair_plan, set_plan, single_plan
 
 DOMAINS = {"a": ["a1", "a2", "a3"], "b": [f"b{i}" for i in range(10)]}
 
@@ -98,3 +98,25 @@ def test_many_domains_take_turns_in_pairs():
     valid = pair_plan(domains, 12, 3, 0, False, 0, 1)(1)
     assert {batch[0][3] for batch in valid} == {(0, 1), (1, 2), (2, 3), (0, 3)}
     assert {utt for batch in valid for r in batch for utt in r[:2]} == set(used)
+
+
+FRAMES = {"a": {"a1": 100, "a2": 300}, "b": {f"b{i}": 50 for i in range(5)}, "c": {"c1": 10}}
+
+
+def test_sets_hold_one_of_every_domain_in_proportion_to_its_frames():
+    plan = set_plan(FRAMES, 100, 4, 0, True, 0, 1)
+    assert plan(1) == set_plan(FRAMES, 100, 4, 0, True, 0, 1)(1) != plan(2)
+    items = [item for batch in plan(1) for item in batch]
+    assert len(items) == 400 and len({key for _, key in items}) == 400
+    assert all(utts[0] in FRAMES["a"] and utts[1] in FRAMES["b"] and utts[2] == "c1" for utts, _ in items)
+    drawn = Counter(utts[0] for utts, _ in items)
+    assert 0.68 < drawn["a2"] / 400 < 0.82  # 300 of 400 frames
+
+
+def test_sets_of_validation_are_fixed_and_complete():
+    plan = set_plan(FRAMES, 100, 4, 0, False, 0, 1)
+    assert plan(1) == plan(2) and [len(b) for b in plan(1)] == [4, 1]
+    assert {utts[1] for batch in plan(1) for utts, _ in batch} == set(FRAMES["b"])
+    parts = [set_plan(FRAMES, 9, 4, 0, True, rank, 2)(3) for rank in (0, 1)]
+    whole = set_plan(FRAMES, 9, 4, 0, True, 0, 1)(3)
+    assert all(sorted(a + b) == sorted(w) for w, a, b in zip(whole, *parts, strict=True))

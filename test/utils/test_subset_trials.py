@@ -46,6 +46,21 @@ def test_the_trials_of_directions(pick, tmp_path, directions, name, lines):
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["trials", "utt2emo", name])
 
 
+def test_the_trials_of_speakers(pick, tmp_path):
+    lines = ["4-x-to-49 4-x 49 neutral", "4-x-to-7 4-x 7 neutral 7-x", "7-x-to-4 7-x 4 neutral 4-x"]
+    (tmp_path / "trials").write_text("\n".join(lines) + "\n")
+    (tmp_path / "utt2emo").write_text("4-x neutral\n7-x neutral\n")
+    (tmp_path / "utt2spk").write_text("4-x 4\n7-x 7\n")
+    assert pick("4:7,7:4").returncode == 0
+    assert (tmp_path / "trials_4_7_7_4").read_text().splitlines() == lines[1:]
+    done = pick("4:17")
+    assert done.returncode == 1 and "has no trial of 4:17; it has" in done.stderr and "4:49" in done.stderr
+    # With utt2spk there, trials that keep the speaker are still told apart by emotion.
+    (tmp_path / "trials").write_text("4-x-to-sad 4-x 4 sad\n")
+    assert pick("4:neutral:sad", tmp_path / "mine").returncode == 0
+    assert (tmp_path / "mine").read_text() == "4-x-to-sad 4-x 4 sad\n"
+
+
 def test_a_name_of_ones_own(pick, tmp_path):
     assert pick("sad:angry", tmp_path / "mine").stdout.strip() == str(tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "b-sad-to-angry b-sad b angry b-ang\n"

@@ -30,7 +30,9 @@ db_root=                # Folder of the corpus.
 download=false          # Fetch the corpus if it has a public address.
 split=speaker_dependent # How the corpus is divided; names data/<split>.
 emotion_map=            # Renames emotions, e.g. "excited:happy,calm:neutral".
-directions="neutral:angry,angry:neutral" # Conversions of the trials, source:target,...
+domain_by=emotion       # What a conversion changes: emotion | speaker | folder (speaker, and the corpus is a folder for each).
+speakers=               # Speakers to use, e.g. "4 7 49 17" (empty: the recipe's choice or all).
+directions="neutral:angry,angry:neutral" # Conversions of the trials, source:target,... (of speakers, empty: each to each)
 intensity=              # Intensity of the trials' sources and references, e.g. strong (empty: any).
 local_data_opts=        # More options for local/data.sh.
 test_sets="test"        # Sets to convert and evaluate.
@@ -38,6 +40,8 @@ trials_of=              # Those among --directions that this model is for (empty
 # Audio and features
 feats_conf=conf/feats_world.yaml # Feature contract.
 trim=true               # Cut the silence before and after an utterance.
+vad=none                # Cut long pauses inside an utterance too: none | energy | webrtc.
+loudness=               # Level in dBFS that quieter recordings are raised to (empty: as recorded).
 min_seconds=0.1         # Shorter utterances are left out.
 max_bad=0.05            # A larger share of unusable files stops stage 2.
 spk2f0range=            # File of `speaker floor ceil` in Hz (empty: the contract's range for all).
@@ -75,10 +79,10 @@ help_message="usage: $0 [--option value ...]      options may also come from a f
 . ./cmd.sh
 export PYTHON=${python}  # for the scripts of utils/
 
-for name in stage stop_stage nj inference_nj num_nodes; do
-    [[ ${!name} =~ ^[1-9][0-9]*$ ]] || die "--${name}: expected a number from 1 on, found '${!name}'"
-done
+require_numbers stage stop_stage nj inference_nj num_nodes
 resolve_ngpu
+[[ ${domain_by} =~ ^(emotion|speaker|folder)$ ]] || die "--domain_by: expected emotion, speaker or folder, found '${domain_by}'"
+domain=${domain_by/folder/speaker} domain=${domain#emotion}  # empty for emotion, which nobody needs to be told
 [ "${num_nodes}" -eq 1 ] || [ "${cmd_backend}" != local ] || die "--num_nodes ${num_nodes} needs cmd_backend=slurm"
 
 [ -z "${train_config}" ] || train_configs=${train_config}
@@ -87,11 +91,6 @@ read -r -a tests <<< "${test_sets}"
 read -r -a anchor_names <<< "${anchors}"
 mapfile -t sets < <(printf '%s\n' train dev "${tests[@]}" | awk '!seen[$0]++')
 
-phase_of() {  # conf/debug/train_x.yaml -> debug_train_x
-    local name=${1#conf/}
-    name=${name%.yaml}
-    echo "${name//\//_}"
-}
 [ "${#configs[@]}" -gt 0 ] || die "--train_configs is empty"
 last=$(phase_of "${configs[-1]}")
 if [ -z "${evc_tag}" ]; then
@@ -118,7 +117,7 @@ watch_signals
 if begins 1 "data (local/data.sh)" "${skip_data_prep}"; then
     words local_data_opts "${local_data_opts}"
     options=(--download "${download}" --split "${split}" --emotion_map "${emotion_map}" --directions "${directions}"
-        --intensity "${intensity}" "${extra[@]}")
+        --intensity "${intensity}" ${domain:+--domain_by "${domain_by}"} ${speakers:+--speakers "${speakers}"} "${extra[@]}")
     if todo "data/${split}/.stage1" --options="${db_root} ${options[*]}" --tree local ${db_root:+"${db_root}"}; then
         job local/data.sh --db_root "${db_root}" "${options[@]}" --out "data/${split}"
         for set in "${sets[@]}"; do
@@ -132,7 +131,8 @@ if begins 2 "audio at the rate of ${feats_conf}" "${skip_data_prep}"; then
     for set in "${sets[@]}"; do
         data=data/${split}/${set} out=${dump}_${set}
         need "${data}/wav.scp" 1
-        options=(--trim "${trim}" --min_seconds "${min_seconds}" --max_bad "${max_bad}")
+        options=(--trim "${trim}" --min_seconds "${min_seconds}" --max_bad "${max_bad}" ${loudness:+--loudness "${loudness}"})
+        [ "${vad}" = none ] || options+=(--vad "${vad}")
         todo "${out}/.stage2" --inputs "${data}" "${feats_conf}" --scp "${data}/wav.scp" --options="${options[*]}" || continue
         in_jobs "${train_cmd}" "${nj}" "${data}/utt2spk" "${out}/log/format_wav.JOB.log" "${python}" -m evc2.bin.format_wav \
             --data_dir "${data}" --contract "${feats_conf}" --out "${out}" "${options[@]}"
@@ -176,7 +176,7 @@ if begins 5 "training in ${evc_exp}" "${skip_train}"; then
     for config in "${configs[@]}"; do
         [ -r "${config}" ] || die "--train_configs: cannot read ${config}"
         out=${evc_exp}/$(phase_of "${config}")
-        options=(${init:+--init_param "${init}"} "${extra[@]}")
+        options=(${domain:+--domain_by "${domain}"} ${init:+--init_param "${init}"} "${extra[@]}")
         train=("${python}" -m evc2.bin.evc_train --config "${config}" --output_dir "${out}" --feats_contract "${feats_conf}"
             --stats "${stats}" --train_dir "${dump}_train" --valid_dir "${dump}_dev" "${valid[@]}"
             --directions "$(sed -E 's/[^:, ]+:([^:, ]+:)/\1/g' <<< "${trials_of:-${directions}}")" "${options[@]}")

@@ -55,9 +55,7 @@ help_message="usage: $0 [--option value ...]      options may also come from a f
 . ./cmd.sh
 export PYTHON=${python}  # for the scripts of utils/
 
-for name in stage stop_stage nj; do
-    [[ ${!name} =~ ^[1-9][0-9]*$ ]] || die "--${name}: expected a number from 1 on, found '${!name}'"
-done
+require_numbers stage stop_stage nj
 resolve_ngpu
 read -r -a tests <<< "${test_sets}"
 read -r -a others <<< "${vocoders}"

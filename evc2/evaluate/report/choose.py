@@ -11,7 +11,7 @@ from evc2.errors import UserError
 
 
 class _Placed(Protocol):
-    """A Trial, Job or Row: what it aims at; `id` or `trial` names it, `source_emotion` may be missing."""
+    """A Trial, Job or Row: what it aims at; `id` or `trial` names it, `source_emotion`, `direction` may be missing."""
 
     speaker: str
     emotion: str
@@ -21,7 +21,8 @@ def choose_trials(trials: Iterable[_Placed], n: int, seed: int = 0) -> list[str]
     """Draw trials evenly over directions and, within each, over speakers; the same ones for the same seed.
 
     Args:
-        trials: objects with ``id`` or ``trial``, ``speaker``, ``emotion`` and perhaps ``source_emotion``.
+        trials: objects with ``id`` or ``trial``, ``speaker``, ``emotion`` and perhaps ``source_emotion`` or
+            ``direction``.
         n: how many; all of them where there are no more.
         seed: of the draw.
 
@@ -33,10 +34,11 @@ def choose_trials(trials: Iterable[_Placed], n: int, seed: int = 0) -> list[str]
     """
     if n < 0:
         raise UserError(f"number of trials to show: expected 0 or more, found {n}")
-    places: dict[str, tuple[tuple[str, str], str]] = {}
+    places: dict[str, tuple[object, str]] = {}
     for trial in trials:
         name = getattr(trial, "trial", None) or trial.id
-        places[name] = ((getattr(trial, "source_emotion", None) or "", trial.emotion), trial.speaker)
+        emotions = getattr(trial, "source_emotion", None) or "", trial.emotion
+        places[name] = (getattr(trial, "direction", None) or emotions, trial.speaker)
     # Sorted before the draw: the choice does not depend on the order of a list.
     names = sorted(places)
     left = [names[k] for k in np.random.default_rng(seed).permutation(len(names))]
@@ -52,6 +54,6 @@ def choose_trials(trials: Iterable[_Placed], n: int, seed: int = 0) -> list[str]
     return [name for name in places if name in chosen]
 
 
-def _rank(place: tuple[tuple[str, str], str], counts: dict[object, int]) -> tuple[int, int, int]:
+def _rank(place: tuple[object, str], counts: dict[object, int]) -> tuple[int, int, int]:
     direction, speaker = place
     return counts.get(direction, 0), counts.get((direction, speaker), 0), counts.get(speaker, 0)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from evc2.evaluate.directions import title
 from evc2.evaluate.intervals import ENOUGH
 from evc2.evaluate.summary import ALL, ANCHORS
 
@@ -67,7 +68,7 @@ class Figures:
 
 def direction_title(direction: str) -> str:
     """A direction as people read it."""
-    return "all directions" if direction == ALL else direction.replace("->", "\N{RIGHTWARDS ARROW}")
+    return title(direction).replace("->", "\N{RIGHTWARDS ARROW}")
 
 
 def is_anchor(system: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from evc2.errors import UserError
+from evc2.evaluate.directions import changes_speaker, direction_name
 from evc2.evaluate.report.card import NATURAL, Sound, card
 from evc2.evaluate.report.figures import Figures, direction_title, is_anchor
 from evc2.evaluate.report.markup import Html, table_box, tag
@@ -15,7 +16,6 @@ from evc2.evaluate.report.picture import spectrogram
 from evc2.evaluate.report.sound import flac
 from evc2.evaluate.report.tables import metric_head, system_cell
 from evc2.evaluate.score import Clip, Wavs
-from evc2.evaluate.summary import direction_name
 from evc2.fileio.audio import read_audio
 
 
@@ -65,16 +65,24 @@ def trial_block(
     longest = max((sound.seconds for sound in sounds), default=0.0)
     cards = [card(sound, trial, longest) for sound in sounds]
     about = next(iter(rows.values()), {})
-    place = ""
-    if about:
-        source = about.get("source_emotion")
-        name = direction_name(None if source in (None, "", "n/a") else source, about.get("emotion", ""))
-        place = f"{direction_title(name)}, {about.get('speaker', '')}"
+    place = _place(about) if about else ""
     head = tag("summary", tag("span", trial, class_="name"), " ", tag("span", place, class_="range"))
     return tag(
         "details", head, tag("div", cards, class_="cards"), _scores(trial, systems, rows, figures), class_="trial",
         open=first,
     )  # fmt: skip
+
+
+def _place(row: Mapping[str, str]) -> str:
+    """What a trial changes, and what stays."""
+    speaker, emotion = row.get("speaker", ""), row.get("emotion", "")
+    of, source = (
+        None if row.get(key) in (None, "", "n/a") else row[key] for key in ("source_speaker", "source_emotion")
+    )
+    if not changes_speaker(of, speaker):
+        return f"{direction_title(direction_name(source, emotion))}, {speaker}"
+    kept = emotion if source in (None, emotion) else direction_title(direction_name(source, emotion))
+    return f"{direction_title(f'{of} to {speaker}')}, {kept}"
 
 
 def _scores(trial: str, systems: list[str], rows: Mapping[str, Mapping[str, str]], figures: Figures) -> Html | None:

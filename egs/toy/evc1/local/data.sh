@@ -7,6 +7,8 @@ download=false             # Needs no download: the corpus is generated either w
 split=toy                  # A name for data/<split>; sentences 1-9 train, 10-11 dev, 12-16 test.
 emotion_map=               # Renames emotions, e.g. angry:happy.
 directions=neutral:angry,angry:neutral # Conversions to try among neutral happy sad angry: source:target,...
+domain_by=emotion          # What a conversion changes: emotion or speaker.
+speakers=                  # Voices to use among m1 m2 f1 f2, e.g. "m1 f1"; empty for all.
 intensity=                 # The corpus has no intensities; must stay empty.
 seed=0                     # Of the small differences between sentences.
 out=                       # Folder to write (default data/<split>).
@@ -25,4 +27,4 @@ trap 'rm -rf "$work"' EXIT
 
 "${PYTHON:-python3}" local/toy.py --db_root "${db_root:-downloads/toy}" --seed "$seed" --manifest "$work/manifest.tsv"
 "${PYTHON:-python3}" -m evc2.bin.make_data --manifest "$work/manifest.tsv" --out "$out" \
-    --emotion_map "$emotion_map" --directions "$directions" --intensity "$intensity"
+    --domain_by "$domain_by" --speakers "$speakers" --emotion_map "$emotion_map" --directions "$directions" --intensity "$intensity"

@@ -1,0 +1,86 @@
+"""What stage 2 does to an utterance: trimmed, resampled, raised, its pauses cut; or what makes it useless."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from evc2.feats.loudness import PEAK, raising_gain
+from evc2.feats.pauses import cut_pauses
+from evc2.feats.trim import speech_bounds
+from evc2.fileio.audio import audio_problem
+
+TOO_LONG = "longer than"  # how the reason begins that is no defect of the recording
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is to be done.
+
+    Args:
+        trim_db: silence at both ends is what lies that many dB below the loudest frame (50 ms stay); None keeps it.
+        min_seconds, max_seconds: of the utterance after trimming and cutting pauses.
+        loudness: level in dB re full scale that quieter utterances are raised to, as far as they do not clip; None
+            leaves them as they are.
+        vad: "none", or the detector by which long pauses are cut (`evc2.feats.pauses`).
+    """
+
+    trim_db: float | None = 40.0
+    min_seconds: float = 0.1
+    max_seconds: float = float("inf")
+    loudness: float | None = None
+    vad: str = "none"
+
+    def length_problem(self, seconds: float, most: float, after: str) -> str | None:
+        """Say that an utterance is too short or too long, or None."""
+        if seconds < self.min_seconds:
+            return f"shorter than {self.min_seconds:g} s{after} ({seconds:.2f} s)"
+        if seconds > most:
+            return f"{TOO_LONG} {most:g} s{after} ({seconds:.2f} s)"
+        return None
+
+
+class Prepared(NamedTuple):
+    """An utterance as it is written, and what was done to it."""
+
+    wav: np.ndarray
+    start: float  # first and last second kept of the utterance
+    stop: float
+    gain: float = 0.0  # dB
+    limited: bool = False  # whether the peak allowed less gain than asked for
+    pauses: float = 0.0  # seconds cut out
+
+
+def prepare(wav: np.ndarray, found_rate: int, rate: int, how: Preparation) -> Prepared | str:
+    """Return the utterance `wav` [n] of `found_rate` Hz at `rate` Hz, or the reason why it cannot be used."""
+    problem = audio_problem(wav, found_rate)
+    if problem is not None:
+        return problem
+    cuts = how.vad != "none"
+    start, stop = (0, len(wav)) if how.trim_db is None else speech_bounds(wav, found_rate, how.trim_db)
+    after = "" if how.trim_db is None else " after trimming"
+    # With pauses still to be cut, nobody can say yet that it is too long.
+    problem = how.length_problem((stop - start) / found_rate, float("inf") if cuts else how.max_seconds, after)
+    if problem is not None:
+        return problem
+    wav = wav[start:stop]
+    if found_rate != rate:
+        import soxr
+
+        wav = soxr.resample(wav, found_rate, rate, quality="VHQ")
+    # Resampling may overshoot full scale between the old samples: turn the utterance down rather than clip it.
+    peak = float(np.abs(wav).max())
+    wav = wav * (PEAK / peak) if peak > 1.0 else wav
+    gain, limited = (0.0, False) if how.loudness is None else raising_gain(wav, how.loudness)
+    wav = wav * np.float32(10.0 ** (gain / 20.0)) if gain else wav
+    whole = len(wav)
+    if cuts:
+        wav = cut_pauses(wav, rate, how.vad)
+        if not len(wav):
+            return f"no speech found by --vad {how.vad}"
+        problem = how.length_problem(len(wav) / rate, how.max_seconds, f" after --vad {how.vad}")
+        if problem is not None:
+            return problem
+    return Prepared(wav, start / found_rate, stop / found_rate, gain, limited, (whole - len(wav)) / rate)
