@@ -89,7 +89,7 @@ def _spk_sim_origin(item: Item) -> float | None:
     baseline=lambda item: nearer(
         *(_similarity(item.source, voice) for voice in (item.origin_voice, item.target_voice))
     ),
-    baseline_doc="natural speech that is nearer to its own speaker (the sources): how well the encoder tells them apart",
+    baseline_doc="natural speech nearer to its own speaker (the sources): how well the encoder tells the two apart",
     **_COMMON,
 )
 def _spk_changed(item: Item) -> float | None:

@@ -8,6 +8,8 @@ of which its first residual block, 295,168, is shared by all; discriminator 2,75
 Images are [B, 1, n_mels, T]; both sizes must be multiples of ``2 ** n_downsample`` (discriminator: of 16).
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -23,11 +25,34 @@ def reflect(x: torch.Tensor, pad: int) -> torch.Tensor:
     return F.pad(x, (pad, pad, pad, pad), mode="reflect")
 
 
+class _Norm(torch.autograd.Function):
+    """Instance normalisation by a few passes over the memory, in whatever order that is.
+
+    On a CPU torch's own is several times slower on channels-last memory, in which convolutions are fastest; the same
+    written with autograd's operations keeps twice as much for the gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        y = x.float()
+        y = y - y.mean((2, 3), keepdim=True)
+        scale = (y * y).mean((2, 3), keepdim=True).add_(NORM_EPS).rsqrt_()
+        y = y.mul_(scale).to(x.dtype)
+        ctx.save_for_backward(y, scale)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        y, scale = ctx.saved_tensors
+        g, y = gradient.float(), y.float()
+        # dx = scale (g - mean(g) - y mean(g y)), for y = scale (x - mean(x))
+        out = (g - g.mean((2, 3), keepdim=True)).addcmul_(y, (g * y).mean((2, 3), keepdim=True), value=-1)
+        return out.mul_(scale).to(gradient.dtype)
+
+
 def norm(x: torch.Tensor) -> torch.Tensor:
-    """Instance normalisation of [B, C, H, W] without gain and bias."""
-    # Sums of its own: torch's instance_norm and var_mean are several times slower on channels-last memory.
-    centred = x.float() - x.float().mean((2, 3), keepdim=True)
-    return (centred * torch.rsqrt(centred.square().mean((2, 3), keepdim=True) + NORM_EPS)).to(x.dtype)
+    """Instance normalisation of [B, C, H, W] without gain and bias, computed in full precision."""
+    return _Norm.apply(x)
 
 
 def draw_weights(net: nn.Module) -> None:

@@ -204,8 +204,7 @@ fi
 if begins 6 "anchors$("${anchors_only}" || echo " and conversion with ${model}/${inference_model}")" "${skip_eval}"; then
     "${anchors_only}" || need "${model}/${inference_model}" 5
     words inference_args "${inference_args}"
-    gpu=0
-    ! "${gpu_inference}" || gpu=1
+    "${gpu_inference}" && gpu=1 || gpu=0
     for set in "${tests[@]}"; do
         data=${dump}_${set}
         need "${data}/.stage3" 3
@@ -213,10 +212,11 @@ if begins 6 "anchors$("${anchors_only}" || echo " and conversion with ${model}/$
         common=(--data_dir "${data}" --trials)
         for anchor in "${anchor_names[@]}"; do
             out=${dump}_anchors_${set}/${anchor}
-            todo "${out}/.stage6" --inputs "${data}/trials" "${stats}" --scp "${data}/wav.scp" || continue
+            todo "${out}/.stage6" --inputs "${data}/trials" "${stats}" --scp "${data}/wav.scp" ${vocoder:+--options="${vocoder}"} || continue
             rm -f "${out}/wav.scp"
             in_jobs "${train_cmd}" "${inference_nj}" "${data}/trials" "${out}/log/anchors.JOB.log" "${python}" -m evc2.bin.anchors \
-                --anchor "${anchor}" --stats "${stats}" --contract "${feats_conf}" "${common[@]}" "${data}/trials" --out "${out}"
+                --anchor "${anchor}" --stats "${stats}" --contract "${feats_conf}" "${common[@]}" "${data}/trials" \
+                ${vocoder:+--vocoder "${vocoder}"} --out "${out}"
             finished "${out}/.stage6" "${out}/wav.scp"
         done
         ! "${anchors_only}" || continue
@@ -295,6 +295,6 @@ if begins 8 "pack" "${skip_packing}"; then
         "${python}" -m evc2.bin.pack --model "${model}" --model_file "${inference_model}" --out "${pack}"
         finished "${evc_exp}/.stage8" "${pack}"
     fi
-    log "  ${pack}: evc2 convert --model ${pack} --emotion <emotion> in.wav out.wav"
+    log "  ${pack}: evc2 convert --model ${pack} $([ -n "${domain}" ] && echo "--target_speaker <speaker>" || echo "--emotion <emotion>") in.wav out.wav"
 fi
 log "done"

@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Time of a training step of the VAE-GAN (two speakers, all terms, both discriminators) against the published scheme.
+
+The published scheme, straightforwardly: torch's modules in their usual memory order, an encoder pass for each speaker,
+a generator pass for each decoding, gradients of all networks in the generators' update, real and fake apart in the
+discriminators', an optimizer for each of them, torch's default Adam, fp32, eager. Ours: evc2's system and turns as the
+trainer runs them. Both start from the same weights and see the same crops and noise; their losses are compared over all
+steps. Interleaved in one process. Prints one JSON line.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from evc2.systems.vaegan import VAEGAN
+from evc2.train.options import resolve_amp
+from evc2.train.trainer import only_this_turn
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "nets"))
+from plain_vaegan import plain
+
+ADAM = {"lr": 1e-4, "betas": (0.5, 0.999)}
+
+
+def copy_weights(ours: list[torch.nn.Module], theirs: torch.nn.Module) -> torch.nn.Module:
+    """Give the plain network the weights of the same layers of ours."""
+    pairs = zip([p for net in ours for p in net.parameters()], theirs.parameters(), strict=True)
+    for a, b in pairs:
+        b.data.copy_(a.data)
+    return theirs
+
+
+class Published:
+    """The straightforward step."""
+
+    def __init__(self, model: VAEGAN, device: str):
+        self.encoder = copy_weights([model.encoder], plain("encoder")).to(device)
+        self.G = [copy_weights([model.shared, g], plain("generator")).to(device) for g in model.G]
+        self.G[1][0] = self.G[0][0]  # the shared block
+        self.D = [copy_weights([d], plain("discriminator", 64)).to(device) for d in model.D]
+        parts = {id(p): p for net in (self.encoder, *self.G) for p in net.parameters()}
+        self.optimizer = torch.optim.Adam(parts.values(), **ADAM)
+        self.optimizers = [torch.optim.Adam(d.parameters(), **ADAM) for d in self.D]
+
+    def encode(self, x: list[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        mu = [self.encoder(v) for v in x]
+        both = torch.empty_like(torch.cat(mu), memory_format=torch.channels_last)
+        return mu, [m + n for m, n in zip(mu, both.normal_().chunk(2), strict=True)]  # drawn as ours draws it
+
+    def step(self, x: list[torch.Tensor]) -> tuple[float, float]:
+        self.optimizer.zero_grad()
+        mu, z = self.encode(x)
+        own, fake = [self.G[i](z[i]) for i in (0, 1)], [self.G[0](z[1]), self.G[1](z[0])]
+        back, z_back = self.encode(fake)
+        cycle = [self.G[0](z_back[1]), self.G[1](z_back[0])]
+        loss = sum(10 * F.mse_loss(s, torch.ones_like(s)) for s in (self.D[i](fake[i]) for i in (0, 1)))
+        loss = loss + sum(0.1 * m.square().mean() for m in mu + back)
+        loss = loss + sum(100 * F.l1_loss(own[i], x[i]) + 100 * F.l1_loss(cycle[i], x[i]) for i in (0, 1))
+        loss = loss + 10 * F.l1_loss(mu[0].mean(0), mu[1].mean(0))
+        loss.backward()
+        self.optimizer.step()
+        total = 0.0
+        for i in (0, 1):
+            self.optimizers[i].zero_grad()
+            real, fakes = self.D[i](x[i]), self.D[i](fake[i].detach())
+            loss_d = F.mse_loss(real, torch.ones_like(real)) + F.mse_loss(fakes, torch.zeros_like(fakes))
+            loss_d.backward()
+            self.optimizers[i].step()
+            total += loss_d.item()
+        return loss.item(), total
+
+
+class Ours:
+    """The step as evc2's trainer makes it."""
+
+    def __init__(self, model: VAEGAN, dtype: str, compiled: bool, device: str):
+        self.m, self.dtype, self.device = model.to(device).train(), dtype, device
+        self.optimizers = [torch.optim.Adam(list(model.turn_parameters(t)), fused=True, **ADAM) for t in model.turns]
+        if compiled:
+            for network in model.networks().values():
+                network.compile()
+
+    def step(self, x: list[torch.Tensor]) -> tuple[float, float]:
+        batch = {"feats": torch.stack(x, 1)[:, :, 0].transpose(2, 3)}
+        off = self.dtype == "none"
+        cast = contextlib.nullcontext() if off else torch.autocast(self.device, dtype=getattr(torch, self.dtype))
+        self.m.sources = lambda step: {0: 1, 1: 0}  # no draw, as the published order of two speakers
+        cache, losses = self.m.begin_batch(0, batch), []
+        for turn, optimizer in zip(self.m.turns, self.optimizers, strict=True):
+            only_this_turn(self.m, turn)
+            optimizer.zero_grad(set_to_none=True)
+            with cast:
+                loss, _, _ = self.m(turn=turn, cache=cache, **batch)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        return losses[0].item(), losses[1].item()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--size", type=int, nargs=2, default=[128, 128], help="mel bands and frames")
+    parser.add_argument("--steps", type=int, default=5, help="timed steps of each")
+    parser.add_argument("--warmup", type=int, default=2)
+    parser.add_argument("--amp_dtype", nargs="+", default=["none", "auto"], help="variants of ours")
+    parser.add_argument("--compile", action="store_true", help="also ours with torch.compile")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+
+    def model() -> VAEGAN:
+        torch.manual_seed(0)
+        return VAEGAN(domains=["a", "b"], generator={"out": "tanh"})
+
+    names = dict.fromkeys(resolve_amp(d, int(args.device == "cuda")) for d in args.amp_dtype)
+    runs = {"published": Published(model(), args.device)}
+    runs |= {f"ours_{d}{'_compile' * c}": Ours(model(), d, c, args.device)
+             for d in names for c in (False, True)[: 1 + args.compile]}  # fmt: skip
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    losses: dict[str, list[float]] = {name: [] for name in runs}
+    for k in range(args.warmup + args.steps):
+        torch.manual_seed(100 + k)
+        x = [torch.rand(args.batch, 1, *args.size).to(args.device) for _ in range(2)]
+        for name, run in runs.items():
+            torch.manual_seed(k)
+            start = time.perf_counter()
+            losses[name] += run.step(x)  # reads the losses, so the device has ended
+            if k >= args.warmup:
+                seconds[name].append(time.perf_counter() - start)
+    median = {name: sorted(s)[len(s) // 2] for name, s in seconds.items()}
+    far = {
+        name: max(abs(a - b) / abs(b) for a, b in zip(values, losses["published"], strict=True))
+        for name, values in losses.items()
+    }
+    print(json.dumps({
+        "what": "VAE-GAN training step", "batch": args.batch, "size": args.size, "device": args.device,
+        "machine": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0], "seconds": {k: round(v, 4) for k, v in median.items()},
+        "times_faster": {k: round(median["published"] / v, 3) for k, v in median.items()},
+        "largest_relative_loss_difference": {k: float(f"{v:.2g}") for k, v in far.items()},
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
