@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evc2.cli import ArgumentParser, add_vocoder_options, parse_bool, run, setup_logging, vocoder_conf
+from evc2.cli import ArgumentParser, add_vocoder_options, parse_bool, run, setup_logging
 from evc2.errors import UserError
 
 EXIT_SKIPPED = 3
@@ -105,6 +105,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     if not source.exists():
         raise UserError(f"{source}: expected a recording or a folder, found nothing")
     from evc2.convert.batch import convert_file, convert_folder
+    from evc2.convert.command import load, style_reference
 
     evc = load(args)
     if args.direction:
@@ -120,8 +121,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
         from evc2.convert.details import Details
 
         details = Details(target)
-        target = target / "gen"
-        target.mkdir(parents=True, exist_ok=True)
+        target = details.gen
     if not source.is_dir():
         print(convert_file(evc, source, target, options, args.plot, details))
         if details:
@@ -138,36 +138,6 @@ def main(cmd: Sequence[str] | None = None) -> None:
     return None
 
 
-def load(args):
-    """The system, with the vocoder that was asked for."""
-    from evc2.convert.evc import EVC
-    from evc2.convert.loading import check_device, contract_of
-    from evc2.vocoder import build_vocoder
-
-    vocoder = None
-    if args.vocoder is not None:
-        contract = contract_of(args.model)
-        vocoder = build_vocoder(args.vocoder, contract, check_device(args.device), **vocoder_conf(args))
-    elif args.vocoder_conf:
-        raise UserError("--vocoder_conf goes with --vocoder")
-    return EVC.from_pretrained(args.model, args.model_file, args.device, vocoder, args.f0_model)
-
-
-def style_reference(args, evc):
-    """Features of the --reference recording, analysed once for all conversions."""
-    if args.reference is None:
-        return None
-    from evc2.fileio.audio import read_audio
-
-    try:
-        return evc.reference(*read_audio(args.reference))
-    except UserError as error:
-        message = str(error)
-        raise UserError(
-            f"--reference {message if args.reference in message else f'{args.reference}: {message}'}"
-        ) from None
-
-
 def convert_data_dir(args, options: dict) -> None:
     """Convert trials, or join the lists of jobs that have done so."""
     from evc2.convert.jobs import checked_trials, merge
@@ -178,6 +148,7 @@ def convert_data_dir(args, options: dict) -> None:
     if args.merge:
         return merge(list(trials), args.out, args.njobs)
     from evc2.convert.batch import convert_trials
+    from evc2.convert.command import load, style_reference
 
     evc = load(args)
     options["reference"] = style_reference(args, evc)

@@ -2,6 +2,7 @@
 """Print the networks of a configured model and their parameters."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,7 +46,11 @@ def main(cmd: Sequence[str] | None = None) -> None:
     if "vocoder" in config:
         model = vocoder(config, args.contract)
     else:
-        model = build(config["system"], config.get("system_conf") or {})
+        conf = config.get("system_conf") or {}
+        if conf.get("domains") == []:  # the training data will say which
+            print("two domains, A and B, stand for those of the training data", file=sys.stderr)
+            conf = {**conf, "domains": ["A", "B"]}
+        model = build(config["system"], conf)
     total = 0
     for name, network in model.networks().items():
         count = sum(p.numel() for p in network.parameters())

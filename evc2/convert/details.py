@@ -24,7 +24,8 @@ class Details:
     """
 
     def __init__(self, out: Path):
-        self.out, self.rows = out, {}
+        self.out, self.gen, self.rows = out, out / "gen", {}
+        self.gen.mkdir(parents=True, exist_ok=True)
 
     def add(self, evc: EVC, made: Path, info: Mapping[str, Any]) -> None:
         """Take note of a conversion.
@@ -41,7 +42,7 @@ class Details:
             raise UserError("--details: only systems on mel spectrograms have these")
         if info["silent"]:
             return
-        name = made.relative_to(self.out / "gen")
+        name = made.relative_to(self.gen)
         source = info["given"]["feats"]
         panels = {"source": source, **evc.model.panels(info["given"], info["target"])}
         images = {key: evc.model.unit_images(feats) for key, feats in panels.items()}

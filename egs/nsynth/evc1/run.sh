@@ -17,6 +17,7 @@ set -euo pipefail
     --intensity "" \
     --feats_conf conf/feats_vaegan.yaml \
     --trim false \
+    --loudness -30 \
     --min_seconds 0.5 \
     --train_configs "conf/train_vaegan.yaml" \
     --inference_model latest.pth \
