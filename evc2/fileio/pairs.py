@@ -11,21 +11,27 @@ Direction = tuple[str, str]
 _SHOWN = 20  # speakers named in a message
 
 
+def _pairs(text: str, like: str) -> list[Direction]:
+    """Read "a:b,b:a"; a UserError says what was expected where a pair is none, of equals, or there twice."""
+    pairs: list[Direction] = []
+    for pair in filter(None, text.replace(",", " ").split()):
+        source, colon, target = pair.partition(":")
+        if not (source and colon and target) or source == target or (source, target) in pairs:
+            raise UserError(f"directions: expected different {like}, found '{pair}' in '{text}'")
+        pairs.append((source, target))
+    return pairs
+
+
 def parse_directions(text: str) -> list[Direction]:
     """Read "neutral:angry,angry:neutral" as [("neutral", "angry"), ("angry", "neutral")].
 
     Raises:
         UserError: an emotion outside EMOTIONS, a direction to itself, twice the same, or none.
     """
-    directions: list[Direction] = []
-    for pair in filter(None, text.replace(",", " ").split()):
-        source, colon, target = pair.partition(":")
-        if not (source and colon and target) or source == target or (source, target) in directions:
-            raise UserError(f"directions: expected different pairs like neutral:angry, found '{pair}' in '{text}'")
-        for emotion in (source, target):
-            if emotion not in EMOTIONS:
-                raise UserError(f"directions: unknown emotion '{emotion}'{nearest(emotion, EMOTIONS)}")
-        directions.append((source, target))
+    directions = _pairs(text, "pairs like neutral:angry")
+    for emotion in (name for pair in directions for name in pair):
+        if emotion not in EMOTIONS:
+            raise UserError(f"directions: unknown emotion '{emotion}'{nearest(emotion, EMOTIONS)}")
     if not directions:
         raise UserError("directions: none given; expected pairs like neutral:angry,angry:neutral")
     return directions
@@ -57,14 +63,9 @@ def speaker_directions(text: str, utterances: Iterable[Utterance]) -> list[Direc
         UserError: a speaker without any utterance, a direction to itself, twice the same, or a single speaker.
     """
     speakers = sorted({row.speaker for row in utterances})
-    directions: list[Direction] = []
-    for pair in filter(None, text.replace(",", " ").split()):
-        source, colon, target = pair.partition(":")
-        if not (source and colon and target) or source == target or (source, target) in directions:
-            raise UserError(f"directions: expected different pairs of speakers like 4:7, found '{pair}' in '{text}'")
-        for name in (source, target):
-            _require_speaker(name, speakers, "directions")
-        directions.append((source, target))
+    directions = _pairs(text, "pairs of speakers like 4:7")
+    for name in (name for pair in directions for name in pair):
+        _require_speaker(name, speakers, "directions")
     directions = directions or [(a, b) for a in speakers for b in speakers if a != b]
     if not directions:
         raise UserError(f"directions: expected at least two speakers to convert between, found {' '.join(speakers)}")
