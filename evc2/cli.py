@@ -268,9 +268,11 @@ def add_vocoder_options(parser: argparse.ArgumentParser, default: str | None) ->
 
 
 def vocoder_conf(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of --vocoder_conf by name, read as YAML values."""
+    """The options of --vocoder_conf by name, read as YAML values; UserError where they are given without --vocoder."""
     import yaml
 
+    if args.vocoder is None and args.vocoder_conf:
+        raise UserError("--vocoder_conf goes with --vocoder")
     conf = {}
     for word in args.vocoder_conf:
         key, equals, value = word.partition("=")

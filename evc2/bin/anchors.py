@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from evc2.cli import ArgumentParser, add_vocoder_options, parse_bool, run, setup_logging, vocoder_conf
-from evc2.errors import UserError
 
 ANCHORS = ("zero_effort", "analysis_synthesis", "f0", "f0_power", "f0_power_mcep")
 
@@ -49,13 +48,12 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
 def given_vocoder(args, contract):
     """The vocoder that was asked for, where the anchor has use for one; None lets the contract decide."""
-    if args.vocoder is None and args.vocoder_conf:
-        raise UserError("--vocoder_conf goes with --vocoder")
+    conf = vocoder_conf(args)
     if args.vocoder is None or args.anchor != "analysis_synthesis":
         return None  # a recipe gives one vocoder to all anchors
     from evc2.vocoder import build_vocoder
 
-    return build_vocoder(args.vocoder, contract, **vocoder_conf(args))
+    return build_vocoder(args.vocoder, contract, **conf)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,9 @@ from evc2.vocoder import build_vocoder
 
 def load(args: Namespace) -> EVC:
     """The system that the options of evc2.bin.convert name, with the vocoder that was asked for."""
-    vocoder = None
+    vocoder, conf = None, vocoder_conf(args)
     if args.vocoder is not None:
-        contract = contract_of(args.model)
-        vocoder = build_vocoder(args.vocoder, contract, check_device(args.device), **vocoder_conf(args))
-    elif args.vocoder_conf:
-        raise UserError("--vocoder_conf goes with --vocoder")
+        vocoder = build_vocoder(args.vocoder, contract_of(args.model), check_device(args.device), **conf)
     return EVC.from_pretrained(args.model, args.model_file, args.device, vocoder, args.f0_model)
 
 

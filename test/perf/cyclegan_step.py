@@ -101,10 +101,12 @@ class Published:
 class Ours:
     """The step as evc2's trainer makes it."""
 
+    rates = RATES
+
     def __init__(self, model: CycleGAN, dtype: str, compiled: bool, device: str):
         self.m, self.dtype, self.device = model, dtype, device
         self.optimizers = [
-            torch.optim.Adam(list(model.turn_parameters(t)), RATES[t], betas=(0.5, 0.999), fused=True)
+            torch.optim.Adam(list(model.turn_parameters(t)), self.rates[t], betas=(0.5, 0.999), fused=True)
             for t in model.turns
         ]
         if compiled:
@@ -117,7 +119,10 @@ class Ours:
         return torch.autocast(self.device, dtype=getattr(torch, self.dtype))
 
     def step(self, a: torch.Tensor, b: torch.Tensor) -> tuple[float, float]:
-        batch = {"A": a.transpose(1, 2), "B": b.transpose(1, 2)}
+        return self.turns({"A": a.transpose(1, 2), "B": b.transpose(1, 2)})
+
+    def turns(self, batch: dict[str, torch.Tensor]) -> tuple[float, float]:
+        """Every turn of the model on a batch; their losses."""
         cache, losses = self.m.begin_batch(0, batch), []
         for turn, optimizer in zip(self.m.turns, self.optimizers, strict=True):
             only_this_turn(self.m, turn)

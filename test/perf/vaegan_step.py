@@ -9,7 +9,6 @@ steps. Interleaved in one process. Prints one JSON line.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import platform
@@ -18,11 +17,11 @@ import time
 from pathlib import Path
 
 import torch
+from cyclegan_step import Ours as TurnSteps
 from torch.nn import functional as F
 
 from evc2.systems.vaegan import VAEGAN
 from evc2.train.options import resolve_amp
-from evc2.train.trainer import only_this_turn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "nets"))
 from plain_vaegan import plain
@@ -78,31 +77,14 @@ class Published:
         return loss.item(), total
 
 
-class Ours:
+class Ours(TurnSteps):
     """The step as evc2's trainer makes it."""
 
-    def __init__(self, model: VAEGAN, dtype: str, compiled: bool, device: str):
-        self.m, self.dtype, self.device = model.to(device).train(), dtype, device
-        self.optimizers = [torch.optim.Adam(list(model.turn_parameters(t)), fused=True, **ADAM) for t in model.turns]
-        if compiled:
-            for network in model.networks().values():
-                network.compile()
+    rates = {"generator": ADAM["lr"], "discriminator": ADAM["lr"]}
 
     def step(self, x: list[torch.Tensor]) -> tuple[float, float]:
-        batch = {"feats": torch.stack(x, 1)[:, :, 0].transpose(2, 3)}
-        off = self.dtype == "none"
-        cast = contextlib.nullcontext() if off else torch.autocast(self.device, dtype=getattr(torch, self.dtype))
         self.m.sources = lambda step: {0: 1, 1: 0}  # no draw, as the published order of two speakers
-        cache, losses = self.m.begin_batch(0, batch), []
-        for turn, optimizer in zip(self.m.turns, self.optimizers, strict=True):
-            only_this_turn(self.m, turn)
-            optimizer.zero_grad(set_to_none=True)
-            with cast:
-                loss, _, _ = self.m(turn=turn, cache=cache, **batch)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-        return losses[0].item(), losses[1].item()
+        return self.turns({"feats": torch.stack(x, 1)[:, :, 0].transpose(2, 3)})
 
 
 def main() -> None:
@@ -118,7 +100,7 @@ def main() -> None:
 
     def model() -> VAEGAN:
         torch.manual_seed(0)
-        return VAEGAN(domains=["a", "b"], generator={"out": "tanh"})
+        return VAEGAN(domains=["a", "b"], generator={"out": "tanh"}).to(args.device).train()
 
     names = dict.fromkeys(resolve_amp(d, int(args.device == "cuda")) for d in args.amp_dtype)
     runs = {"published": Published(model(), args.device)}
