@@ -248,19 +248,19 @@ class VAEGAN(AbsEVCModel):
         return self.domain_number(target.speaker or source.get("speaker"), target.emotion, "target")
 
     @torch.inference_mode()
-    def through(self, feats: np.ndarray, *domains: int) -> list[np.ndarray]:
-        """Features [T, n_mels] through encoder and generator of the first domain, what comes of it through those of
-        the second, and so on: the features after each passage, each [T, n_mels], of any T.
+    def through(self, feats: np.ndarray, to: int, own: int | None = None) -> list[np.ndarray]:
+        """Features [T, n_mels], of any T, by the generator of domain ``to``; with ``own``, the source's domain, also
+        what its generator makes of these, and of the source itself: each [T, n_mels].
         """
         device = next(self.parameters()).device
         images = self.images(torch.from_numpy(np.ascontiguousarray(feats, dtype=np.float32)).to(device))
 
         def passages(x: torch.Tensor) -> list[torch.Tensor]:
-            outs = []
-            for i in domains:
-                x = self.G[i](self.encode(x)[1]).float()
-                outs.append(x)
-            return outs
+            latent = self.encode(x)[1]
+            converted = self.G[to](latent).float()
+            if own is None:
+                return [converted]
+            return [converted, self.G[own](self.encode(converted)[1]).float(), self.G[own](latent).float()]
 
         made = over_windows(images, passages, self.window, self.hop)
         return [(self.low + (self.high - self.low) * x[0].clamp(0, 1).T).cpu().numpy() for x in made]
@@ -281,8 +281,8 @@ class VAEGAN(AbsEVCModel):
             own = self.domain_number(source.get("speaker"), source.get("emotion"), "source")
         except UserError:
             return {"converted": self.convert(source, target)["feats"]}
-        converted, cyclic = self.through(source["feats"], to, own)
-        return {"converted": converted, "cyclic": cyclic, "reconstruction": self.through(source["feats"], own)[0]}
+        names = ("converted", "cyclic", "reconstruction")
+        return dict(zip(names, self.through(source["feats"], to, own), strict=True))
 
     def unit_images(self, feats: np.ndarray) -> np.ndarray:
         return self.images(torch.from_numpy(np.asarray(feats, dtype=np.float32)))[0].numpy()
