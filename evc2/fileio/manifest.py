@@ -11,7 +11,7 @@ Columns (the first six must be there, in any order):
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -197,12 +197,20 @@ def describe_folder(path: str | os.PathLike[str], most: int = 6) -> str:
     return " ".join(names[:most]) + (f" ... ({len(names)} entries)" if len(names) > most else "")
 
 
-def require_folder(path: str, corpus: str, how: str) -> Path:
+def require_folder(path: str, corpus: str, how: str, download: Callable[[Path], None] | None = None) -> Path:
     """Return the corpus folder as an absolute path; `how` tells the user how to get the corpus.
 
+    Args:
+        path, corpus, how: --db_root, the corpus's name, and a sentence.
+        download: fetches the corpus to a folder first; None where it was not asked for.
+
     Raises:
-        UserError: no name given, no such folder, or nothing in it.
+        UserError: no name given, no such folder, or nothing in it; what `download` raises.
     """
+    if download is not None:
+        if not path:
+            raise UserError("--download true needs --db_root, the folder to fetch to")
+        download(Path(path))
     if not path:
         raise UserError(f"{corpus}: --db_root is not given. {how}")
     folder = Path(os.path.abspath(path))

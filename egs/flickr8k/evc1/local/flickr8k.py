@@ -9,6 +9,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from evc2.cli import ArgumentParser, parse_bool, run, setup_logging
@@ -134,11 +135,9 @@ def main(cmd: Sequence[str] | None = None) -> None:
     """Run the command."""
     args = get_parser().parse_args(cmd)
     setup_logging()
-    if args.download:
-        if not args.db_root:
-            raise UserError("--download true needs --db_root, the folder to fetch to")
-        download(Path(args.db_root), args.address, "" if args.md5 == "none" else args.md5 or MD5)
-    root = require_folder(args.db_root, "Flickr 8k Audio", HOW)
+    md5 = "" if args.md5 == "none" else args.md5 or MD5
+    fetch = partial(download, address=args.address, md5=md5) if args.download else None
+    root = require_folder(args.db_root, "Flickr 8k Audio", HOW, fetch)
     write_manifest(args.manifest, read_corpus(root, args.speakers, args.captions))
 
 

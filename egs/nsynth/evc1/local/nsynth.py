@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from evc2.cli import ArgumentParser, parse_bool, run, setup_logging
@@ -155,11 +156,8 @@ def main(cmd: Sequence[str] | None = None) -> None:
     """Run the command."""
     args = get_parser().parse_args(cmd)
     setup_logging()
-    if args.download:
-        if not args.db_root:
-            raise UserError("--download true needs --db_root, the folder to fetch to")
-        download(Path(args.db_root), args.parts, args.address)
-    root = require_folder(args.db_root, "NSynth", HOW)
+    fetch = partial(download, parts=args.parts, address=args.address) if args.download else None
+    root = require_folder(args.db_root, "NSynth", HOW, fetch)
     notes = read_corpus(root, args.parts, args.families, args.source, args.pitches, args.max_notes)
     write_manifest(args.manifest, notes)
 

@@ -8,6 +8,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from evc2.cli import ArgumentParser, parse_bool, run, setup_logging
@@ -133,11 +134,8 @@ def main(cmd: Sequence[str] | None = None) -> None:
     """Run the command."""
     args = get_parser().parse_args(cmd)
     setup_logging()
-    if args.download:
-        if not args.db_root:
-            raise UserError("--download true needs --db_root, the folder to fetch to")
-        download(Path(args.db_root), args.record, args.md5)
-    write_manifest(args.manifest, read_corpus(require_folder(args.db_root, "RAVDESS", HOW)))
+    fetch = partial(download, record=args.record, md5=args.md5) if args.download else None
+    write_manifest(args.manifest, read_corpus(require_folder(args.db_root, "RAVDESS", HOW, fetch)))
 
 
 if __name__ == "__main__":
