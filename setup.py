@@ -37,9 +37,10 @@ requirements = [
     "sentencepiece",
 ]
 extras = {
-    # Evaluation beyond signal measures: words (Whisper), naturalness (DNSMOS), emotion judges (eGeMAPS and SVM).
+    # Evaluation beyond signal measures: words (Whisper), naturalness (DNSMOS), emotion judges (eGeMAPS and SVM),
+    # ZeroSpeech's official ABX tasks (HDF5).
     # tools/setup.sh adds the weights of tools/weights.txt to this extra.
-    "eval": ["faster-whisper", "jiwer", "onnxruntime", "opensmile", "scikit-learn", "speechmos"],
+    "eval": ["faster-whisper", "h5py", "jiwer", "onnxruntime", "opensmile", "scikit-learn", "speechmos"],
     "web": ["fastapi", "uvicorn", "python-multipart"],
     "vad": ["webrtcvad-wheels"],  # of evc.sh --vad webrtc
     "wandb": ["wandb"],

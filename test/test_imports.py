@@ -66,6 +66,10 @@ def test_only_tasks_and_training_know_espnets_tasks():
         "ser_judge",
         "svm_judge",
         "score_listening",
+        "zs_abx",
+        "zs_bitrate",
+        "zs_submission",
+        "speaker_probe",
     ],
 )
 def test_help_loads_no_torch(command):

@@ -21,6 +21,13 @@ def get_parser() -> ArgumentParser:
     parser.add_argument("--dev_fraction", type=float, default=0.1, help="of each speaker and emotion")
     parser.add_argument("--test_fraction", type=float, default=0.1, help="of each speaker and emotion")
     parser.add_argument(
+        "--dev_least",
+        type=int,
+        default=3,
+        help="where the manifest has train and test but no dev, it is drawn from train: --dev_fraction of each speaker "
+        "and emotion with so many utterances",
+    )
+    parser.add_argument(
         "--same_words", type=parse_bool, default=True, help="draw sentences instead of utterances for the fractions"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the draw by fractions")
@@ -34,21 +41,23 @@ def get_parser() -> ArgumentParser:
         default="",
         help='conversions to try, e.g. "neutral:angry,angry:neutral", or "4:7,7:4" by speaker (empty: each to each)',
     )
-    parser.add_argument("--sources", default="", help="instead of --directions: emotions to start from")
-    parser.add_argument("--targets", default="", help="instead of --directions: emotions to go to")
+    parser.add_argument("--sources", default="", help="instead of --directions: emotions (speakers) to start from")
+    parser.add_argument("--targets", default="", help="instead of --directions: emotions (speakers) to go to")
+    parser.add_argument(
+        "--trials",
+        default="",
+        help="file of lines `utterance target`: the trials of the sets that those utterances are in, whatever the "
+        "directions",
+    )
     parser.add_argument("--intensity", default="", help="of sources and references, e.g. strong; empty for any")
     parser.add_argument("--verbose", type=int, default=1, help="0 warnings, 1 progress, 2 all")
     return parser
 
 
 def _directions(args: object) -> str:
-    if args.domain_by == "speaker":
-        if args.sources or args.targets:
-            raise UserError("--sources and --targets are emotions; by speaker give --directions, e.g. 4:7,7:4")
-        return args.directions
     if args.directions and (args.sources or args.targets):
         raise UserError("give either --directions or --sources with --targets, not both")
-    if args.directions:
+    if args.directions or args.domain_by == "speaker":
         return args.directions
     if not (args.sources and args.targets):
         raise UserError("which conversions? Give --directions neutral:angry or --sources neutral --targets angry")
@@ -65,12 +74,13 @@ def main(cmd: Sequence[str] | None = None) -> None:
     from evc2.fileio.pairs import (
         check_directions,
         choose_speakers,
+        listed_trials,
         make_trials,
         parse_directions,
         report_trials,
         speaker_directions,
     )
-    from evc2.fileio.split import by_column, by_fractions, by_lists, cut
+    from evc2.fileio.split import by_column, by_fractions, by_lists, cut, hold_out
 
     by, text = args.domain_by, _directions(args)
     directions = parse_directions(text) if by == "emotion" else []
@@ -84,12 +94,17 @@ def main(cmd: Sequence[str] | None = None) -> None:
         chosen = by_column(utterances) or by_fractions(
             utterances, args.dev_fraction, args.test_fraction, args.seed, args.same_words
         )
+        if set(chosen.values()) == {"train", "test"}:
+            chosen = hold_out(utterances, chosen, args.dev_fraction, args.dev_least, args.seed)
     sets = cut(utterances, chosen)
     if by == "speaker":
-        directions = speaker_directions(text, sets["train"])
+        directions = speaker_directions(text, sets["train"], args.sources, args.targets)
     else:
         check_directions(directions, sets["train"])
-    trials = {name: make_trials(sets[name], directions, args.intensity, by) for name in sets if name != "train"}
+    trials = listed_trials(args.trials, sets, by) if args.trials else {}
+    for name in sets:
+        if name != "train" and name not in trials:
+            trials[name] = make_trials(sets[name], directions, args.intensity, by)
     for name, those in trials.items():
         report_trials(name, those, needed=name != "dev")
     write_corpus(args.out, sets, trials)

@@ -23,7 +23,7 @@ from evc2.feats.stats import Stats
 from evc2.fileio.audio import audio_problem
 from evc2.train.abs_model import AbsEVCModel, ConversionTarget
 from evc2.vocoder import choose_vocoder
-from evc2.vocoder.abs_vocoder import AbsVocoder
+from evc2.vocoder.abs_vocoder import AbsVocoder, fit_length
 
 
 class EVC:
@@ -32,8 +32,9 @@ class EVC:
     Args:
         model: the system, with ``contract`` and ``stats`` set.
         emotions: the emotions that the model knows, for messages; None takes those of its statistics.
-        vocoder: makes the sound of a system on mel spectrograms; None takes :func:`choose_vocoder`'s choice. Systems on
-            WORLD features are synthesised with what was measured of the source.
+        vocoder: makes the sound of a system on mel spectrograms; None takes the system's own sound, where it makes any,
+            else :func:`choose_vocoder`'s choice. Systems on WORLD features are synthesised with what was measured of
+            the source.
         f0_model: converts F0 with the option ``f0`` ``cwt``: a system of its own, on the same F0.
     """
 
@@ -199,8 +200,11 @@ class EVC:
         info["given"], info["target"] = given, target
         made = self.model.convert(given, target)
         length = len(source) if len(made["feats"]) == len(given["feats"]) else None
-        wav, info["gain"] = self.heard(made["feats"], length)
-        info["rate"] = self.vocoder.contract.rate
+        if made.get("wav") is not None and self._vocoder is None:  # a vocoder that was asked for takes precedence
+            wav, info["gain"] = within_full_scale(fit_length(made["wav"], length))
+        else:
+            wav, info["gain"] = self.heard(made["feats"], length)
+            info["rate"] = self.vocoder.contract.rate
         info["source_f0"] = given.get("f0", np.zeros(len(given["feats"])))
         info["f0"] = info["source_f0"] if made.get("f0") is None else made["f0"]
         return wav, info

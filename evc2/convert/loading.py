@@ -146,5 +146,6 @@ def load_model(path: str | Path, model_file: str | None, device: str) -> tuple[A
         model = build(files.config["system"], files.config["system_conf"] or {})
         fill(model, load_weights(files.weights, "cpu"), files.weights)
         model.stats, model.contract = Stats.load(files.stats), contract
+        model.check_contract()
     logging.info("model %s, %s, on %s", path, files.weights.name, device)
     return model.to(device).eval(), (files.config.get("labels") or {}).get("emotions")

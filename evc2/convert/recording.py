@@ -8,16 +8,18 @@ import soxr
 from evc2.errors import UserError
 from evc2.fileio.audio import audio_problem
 
+MIN_SECONDS = 0.02  # both analyses take any length, but in less than this there is no period of a voice of 50 Hz
+
 
 def prepare(wav: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     """Samples [n] or [n, channels] at ``rate`` to mono float32 at ``wanted`` (both in Hz), exactly as long in time.
 
     Raises:
-        UserError: empty, shorter than 0.1 s, or with NaN or infinity.
+        UserError: empty, shorter than MIN_SECONDS, or with NaN or infinity.
     """
     wav = np.asarray(wav, dtype=np.float32)
     wav = wav.mean(axis=1) if wav.ndim == 2 else wav
-    problem = audio_problem(wav, rate)
+    problem = audio_problem(wav, rate, MIN_SECONDS)
     if problem is not None and problem.startswith("clipped"):
         logging.warning("the recording is %s; the conversion may sound harsh", problem)
     elif problem not in (None, "silent"):

@@ -37,11 +37,21 @@ def window(contract: FeatureContract) -> np.ndarray:
     return np.pad(a - (1 - a) * np.cos(phase), (left, contract.n_fft - contract.win - left))
 
 
+def missing_to_mirror(length: int, side: int, pad: str) -> int:
+    """Zeros to append to `length` samples before `side` of them can be mirrored at each end; 0 for another padding.
+
+    Mirrored are the samples beside the first and the last one, so a signal needs one more than `side`. (ZeroSpeech has
+    snippets with fewer.)
+    """
+    return max(0, side + 1 - length) if pad == "reflect" else 0
+
+
 def spectrum(wav: np.ndarray, contract: FeatureContract) -> np.ndarray:
     """Magnitude spectrogram [T, n_fft // 2 + 1], float64.
 
     Padding: n_fft / 2 on both sides with `center`, else (n_fft - hop) / 2 as in HiFi-GAN (T = n // hop where hop
-    divides n), or none. A signal that is shorter than one window is filled up with zeros to one frame.
+    divides n), or none. A signal that is too short to be mirrored at its ends counts as followed by zeros, and what is
+    shorter than one window is filled up with them to one frame.
 
     Raises:
         UserError: an empty signal, NaN or infinity.
@@ -53,7 +63,9 @@ def spectrum(wav: np.ndarray, contract: FeatureContract) -> np.ndarray:
         raise UserError(f"cannot analyse {'an empty signal' if len(wav) == 0 else 'a signal with NaN or infinity'}")
     if contract.pad != "none":
         side = contract.n_fft // 2 if contract.center else (contract.n_fft - contract.hop) // 2
-        wav = np.pad(wav, side, mode=contract.pad)
+        length = len(wav) + 2 * side  # also of a signal that gets zeros: frames stand for its own samples only
+        wav = np.pad(wav, (0, missing_to_mirror(len(wav), side, contract.pad)))
+        wav = np.pad(wav, side, mode=contract.pad)[:length]
     wav = np.pad(wav, (0, max(0, contract.n_fft - len(wav))))
     frames = np.lib.stride_tricks.sliding_window_view(wav, contract.n_fft)[:: contract.hop]
     return np.abs(np.fft.rfft(frames * window(contract), axis=1))
@@ -70,6 +82,14 @@ def compress(mel: np.ndarray, contract: FeatureContract) -> np.ndarray:
         low, high = contract.scale
         value = np.clip((value - low) / (high - low), 0.0, 1.0)
     return value
+
+
+def nats(contract: FeatureContract) -> float:
+    """How many nats of magnitude a unit of the contract's values is: what makes distances of contracts comparable."""
+    p = contract.power  # a logarithm of power is twice that of magnitude; decibels are the same of both
+    unit = {"e": 1.0 / p, "10": np.log(10.0) / p, "db": np.log(10.0) / 20.0}[contract.log_base]
+    low, high = (0.0, 1.0) if contract.scale == "none" else contract.scale
+    return float(unit * (high - low))
 
 
 def log_mel(wav: np.ndarray, contract: FeatureContract) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from evc2.feats.loudness import PEAK, raising_gain
 from evc2.feats.pauses import cut_pauses
 from evc2.feats.trim import speech_bounds
-from evc2.fileio.audio import audio_problem
+from evc2.fileio.audio import MIN_SECONDS, audio_problem
 
 TOO_LONG = "longer than"  # how the reason begins that is no defect of the recording
 
@@ -28,7 +28,7 @@ class Preparation:
     """
 
     trim_db: float | None = 40.0
-    min_seconds: float = 0.1
+    min_seconds: float = MIN_SECONDS
     max_seconds: float = float("inf")
     loudness: float | None = None
     vad: str = "none"
@@ -55,7 +55,8 @@ class Prepared(NamedTuple):
 
 def prepare(wav: np.ndarray, found_rate: int, rate: int, how: Preparation) -> Prepared | str:
     """Return the utterance `wav` [n] of `found_rate` Hz at `rate` Hz, or the reason why it cannot be used."""
-    problem = audio_problem(wav, found_rate)
+    # A limit above the usual one is judged below, after trimming; one below it is a corpus with snippets on purpose.
+    problem = audio_problem(wav, found_rate, min(MIN_SECONDS, how.min_seconds))
     if problem is not None:
         return problem
     cuts = how.vad != "none"

@@ -120,17 +120,17 @@ def write_audio(path: str | os.PathLike[str], wav: np.ndarray, rate: int, subtyp
         temporary.write_bytes(buffer.getbuffer())
 
 
-def audio_problem(wav: np.ndarray, rate: int) -> str | None:
+def audio_problem(wav: np.ndarray, rate: int, min_seconds: float = MIN_SECONDS) -> str | None:
     """Say what makes mono samples [N] useless for training, or None if nothing does.
 
-    A recording counts as clipped when over 1 % of its samples are at full scale.
+    A recording counts as clipped when over 1 % of its samples are at full scale, as too short below `min_seconds`.
     """
     if len(wav) == 0:
         return "empty"
     if not np.isfinite(wav).all():
         return "contains NaN or infinity"
-    if len(wav) < MIN_SECONDS * rate:
-        return f"shorter than {MIN_SECONDS} s"
+    if len(wav) < min_seconds * rate:
+        return f"shorter than {min_seconds:g} s"
     size = np.abs(wav)
     if size.max() < SILENCE:
         return "silent"

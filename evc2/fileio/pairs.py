@@ -1,10 +1,12 @@
 """Which conversions to make: directions between emotions or between speakers, and trials with their references."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from evc2.errors import UserError, nearest
 from evc2.fileio.manifest import Utterance
+from evc2.fileio.tables import rows
 from evc2.fileio.trials import EMOTIONS, Trial
 
 Direction = tuple[str, str]
@@ -56,17 +58,24 @@ def _require_speaker(name: str, present: Collection[str], where: str) -> None:
         raise UserError(f"{where}: no utterance is of '{name}'{nearest(name, present)}; the corpus has {some}")
 
 
-def speaker_directions(text: str, utterances: Iterable[Utterance]) -> list[Direction]:
+def speaker_directions(
+    text: str, utterances: Iterable[Utterance], sources: str = "", targets: str = ""
+) -> list[Direction]:
     """Read "4:7,7:4" as [("4", "7"), ("7", "4")]; an empty text gives all ordered pairs of the utterances' speakers.
+
+    With an empty text, `sources` and `targets` ("4 7") say which speakers to start from and to go to; each to each
+    where they are empty too.
 
     Raises:
         UserError: a speaker without any utterance, a direction to itself, twice the same, or a single speaker.
     """
     speakers = sorted({row.speaker for row in utterances})
     directions = _pairs(text, "pairs of speakers like 4:7")
-    for name in (name for pair in directions for name in pair):
+    ends = [names.replace(",", " ").split() for names in (sources, targets)]
+    for name in (name for group in (*directions, *ends) for name in group):
         _require_speaker(name, speakers, "directions")
-    directions = directions or [(a, b) for a in speakers for b in speakers if a != b]
+    starts, goals = (names or speakers for names in ends)
+    directions = directions or [(a, b) for a in starts for b in goals if a != b]
     if not directions:
         raise UserError(f"directions: expected at least two speakers to convert between, found {' '.join(speakers)}")
     return directions
@@ -97,27 +106,76 @@ def make_trials(
             Utterances without an intensity, and neutral ones, stand for all.
         by: what the directions are about, "emotion" or "speaker".
     """
+    references = _References(utterances, by)
+    targets: dict[str, list[str]] = {}
+    for start, target in directions:
+        targets.setdefault(start, []).append(target)
+    return [
+        references.trial(source, target, intensity)
+        for source in utterances
+        if _wanted(source, intensity)
+        for target in targets.get(getattr(source, by), ())
+    ]
 
-    def wanted(row: Utterance, level: str) -> bool:
-        return not level or row.intensity in ("", level) or row.label == "neutral"
 
-    by_words: dict[tuple[str, str, str], list[Utterance]] = {}
-    for row in utterances:
-        if row.words_key:
-            by_words.setdefault((row.speaker, row.words_key, row.emotion), []).append(row)
-    trials = []
-    for source in utterances:
-        if not wanted(source, intensity):
-            continue
+def _wanted(row: Utterance, level: str) -> bool:
+    return not level or row.intensity in ("", level) or row.label == "neutral"
+
+
+class _References:
+    """Finds the utterance of a set that a conversion is compared with."""
+
+    def __init__(self, utterances: Sequence[Utterance], by: str) -> None:
+        self._by = by
+        self._by_words: dict[tuple[str, str, str], list[Utterance]] = {}
+        for row in utterances:
+            if row.words_key:
+                self._by_words.setdefault((row.speaker, row.words_key, row.emotion), []).append(row)
+
+    def trial(self, source: Utterance, target: str, intensity: str = "") -> Trial:
+        """The trial of `source` to the emotion or speaker `target`, see :func:`make_trials`."""
         level = intensity or ("" if source.label == "neutral" else source.intensity)
-        for target in (target for start, target in directions if start == getattr(source, by)):
-            speaker, emotion = (source.speaker, target) if by == "emotion" else (target, source.emotion)
-            alike = by_words.get((speaker, source.words_key, emotion), [])
-            alike = [row for row in alike if wanted(row, level)]
-            alike.sort(key=lambda row: (row.repetition != source.repetition, row.label != row.emotion, row.utt))
-            reference = alike[0].utt if alike else None
-            trials.append(Trial(f"{source.utt}-to-{target}", source.utt, speaker, emotion, reference))
-    return trials
+        speaker, emotion = (source.speaker, target) if self._by == "emotion" else (target, source.emotion)
+        alike = self._by_words.get((speaker, source.words_key, emotion), [])
+        alike = [row for row in alike if _wanted(row, level)]
+        alike.sort(key=lambda row: (row.repetition != source.repetition, row.label != row.emotion, row.utt))
+        return Trial(f"{source.utt}-to-{target}", source.utt, speaker, emotion, alike[0].utt if alike else None)
+
+
+def listed_trials(
+    path: str | os.PathLike[str], sets: Mapping[str, Sequence[Utterance]], by: str = "emotion"
+) -> dict[str, list[Trial]]:
+    """Read trials that a corpus prescribes: lines `utterance target`, the target an emotion or a speaker of `train`.
+
+    References are looked for as in :func:`make_trials`.
+
+    Returns:
+        set -> trials, for the sets that have one.
+
+    Raises:
+        UserError: a malformed line, one that comes twice, an unknown or a training utterance, an unknown target.
+    """
+    set_of = {row.utt: (name, row) for name, members in sets.items() for row in members}
+    targets = {getattr(row, by) for row in sets["train"]}
+    references = {name: _References(members, by) for name, members in sets.items()}
+    found: dict[str, dict[str, Trial]] = {}
+    for number, utt, target in rows(path):
+        where = f"{path}:{number}"
+        if len(target.split()) != 1:
+            raise UserError(f"{where}: expected `utterance target`, found '{utt} {target}'")
+        if utt not in set_of:
+            raise UserError(f"{where}: there is no utterance '{utt}'{nearest(utt, set_of)}")
+        name, source = set_of[utt]
+        if name == "train":
+            raise UserError(f"{where}: '{utt}' is in the training set; list utterances of {' '.join(list(sets)[1:])}")
+        if target not in targets:
+            raise UserError(f"{where}: no training utterance has the {by} '{target}'{nearest(target, targets)}")
+        trial = references[name].trial(source, target)
+        if found.setdefault(name, {}).setdefault(trial.id, trial) is not trial:
+            raise UserError(f"{where}: '{utt} {target}' is already in an earlier line")
+    if not found:
+        raise UserError(f"{path}: empty; expected lines `utterance target`")
+    return {name: list(trials.values()) for name, trials in found.items()}
 
 
 def report_trials(name: str, trials: Sequence[Trial], needed: bool) -> None:

@@ -88,13 +88,42 @@ def by_fractions(
         cells[frozenset((row.speaker, row.emotion) for row in members)].append(name)
     chosen = {}
     for names in cells.values():
-        names.sort(key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
+        names.sort(key=lambda name: _draw(seed, name))
         n_test, n_dev = (max(1, round(len(names) * share)) if len(names) >= 3 else 0 for share in (test, dev))
         n_dev = min(n_dev, max(0, len(names) - n_test - 1))
         for i, name in enumerate(names):
             which = "test" if i < n_test else "dev" if i < n_test + n_dev else "train"
             chosen.update({row.utt: which for row in groups[name]})
     return chosen
+
+
+def hold_out(
+    utterances: Sequence[Utterance], chosen: Mapping[str, str], share: float, least: int = 3, seed: int = 0
+) -> dict[str, str]:
+    """Return `chosen` (utterance -> set) with a share of train moved to dev, for corpora that have train and test only.
+
+    Drawn as in :func:`by_fractions`, within each speaker and emotion: at least one of each that has `least` training
+    utterances, and none of the others.
+
+    Raises:
+        UserError: an impossible share.
+    """
+    if not 0 < share < 1:
+        raise UserError(f"dev fraction {share}: expected a number between 0 and 1")
+    cells: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in utterances:
+        if chosen.get(row.utt) == "train":
+            cells[row.speaker, row.emotion].append(row.utt)
+    moved = dict(chosen)
+    for utts in cells.values():
+        if len(utts) >= max(2, least):
+            utts.sort(key=lambda utt: _draw(seed, f"utt {utt}"))
+            moved.update(dict.fromkeys(utts[: max(1, min(round(len(utts) * share), len(utts) - 1))], "dev"))
+    return moved
+
+
+def _draw(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed} {name}".encode()).digest()
 
 
 def cut(utterances: Sequence[Utterance], chosen: Mapping[str, str]) -> dict[str, list[Utterance]]:

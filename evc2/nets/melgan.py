@@ -1,4 +1,4 @@
-"""MelGAN generators (Kumar et al. 2019, arXiv 1910.06711); the network itself is espnet2's.
+"""MelGAN generators (Kumar et al. 2019, arXiv 1910.06711) from their settings, checked.
 
 Without arguments it is the published 22.05 kHz network (80 mels, 512 channels, 4.27 million parameters). With
 ``out_channels`` above 1 it is the multi-band form (Yang et al. 2020, arXiv 2005.05106): a filterbank joins the bands.
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from evc2.errors import UserError, check_keys
+from evc2.nets.melgan_generator import MelGANGenerator
 from evc2.nets.reach import reach_in_frames
 
 DEFAULTS: dict[str, Any] = {
@@ -23,6 +24,17 @@ DEFAULTS: dict[str, Any] = {
     "upsample_scales": [8, 8, 2, 2],
     "stack_kernel_size": 3,
     "stacks": 3,
+}
+
+
+#: Settings of other projects' configurations that are fixed here.
+FIXED: dict[str, Any] = {
+    "bias": True,
+    "nonlinear_activation": "LeakyReLU",
+    "nonlinear_activation_params": {"negative_slope": 0.2},
+    "pad": "ReflectionPad1d",
+    "pad_params": {},
+    "use_final_nonlinear_activation": True,
 }
 
 
@@ -53,7 +65,8 @@ def build_generator(conf: Mapping[str, Any]) -> nn.Module:
     """MelGAN generator: mel [B, in_channels, T] to a waveform [B, 1, T * hop].
 
     Args:
-        conf: arguments of espnet2's MelGANGenerator; ``pqmf`` (taps, cutoff_ratio, beta) for the multi-band form.
+        conf: arguments of :class:`~evc2.nets.melgan_generator.MelGANGenerator`; ``pqmf`` (taps, cutoff_ratio, beta) for
+            the multi-band form.
 
     Returns:
         A module with ``hop`` (samples a frame) and ``context`` (frames on either side that a sample depends on).
@@ -61,10 +74,11 @@ def build_generator(conf: Mapping[str, Any]) -> nn.Module:
     Raises:
         UserError: unknown key, or sizes that do not fit together.
     """
-    from espnet2.gan_tts.melgan.melgan import MelGANGenerator
-
     conf = dict(conf)
     pqmf = dict(conf.pop("pqmf", None) or {})
+    for key, value in FIXED.items():
+        if conf.pop(key, value) != value:
+            raise UserError(f"the melgan generator: {key} is not {value}, the only one that there is")
     check_keys(MelGANGenerator, conf, "the melgan generator")
     conf = {**DEFAULTS, **conf}
     _check_sizes(conf)
@@ -86,15 +100,12 @@ def build_generator(conf: Mapping[str, Any]) -> nn.Module:
 
 
 def _check_sizes(conf: Mapping[str, Any]) -> None:
-    """Refuse what espnet2's class would only assert."""
+    """UserError for sizes that make no network."""
     scales, channels = conf["upsample_scales"], conf["channels"]
-    product = 1
-    for u in scales:
-        product *= u
-    if channels % 2 ** len(scales) or channels < product:
+    if channels % 2 ** len(scales):
         raise UserError(
-            f"MelGAN: channels: expected a multiple of {2 ** len(scales)} and at least {product} (the product of "
-            f"upsample_scales), found {channels}"
+            f"MelGAN: channels: expected a multiple of {2 ** len(scales)} (they are halved at each of the "
+            f"{len(scales)} scales), found {channels}"
         )
     for key in ("kernel_size", "stack_kernel_size"):
         if conf[key] % 2 == 0:

@@ -1,4 +1,4 @@
-"""The generators of the trainable vocoders by name, and what they have in common: a hop, and weights to hand on."""
+"""The networks of the trainable vocoders by name, and what generators have in common: a hop, and weights to hand on."""
 
 import importlib
 from collections.abc import Mapping
@@ -39,6 +39,20 @@ def build_generator(name: str, conf: Mapping[str, Any], contract: FeatureContrac
             f"hop {contract.hop}; choose upsample_scales whose product is {contract.hop}"
         )
     return net
+
+
+def build_discriminator(conf: Mapping[str, Any]) -> nn.Module:
+    """Discriminators from ``{"net": "hifigan" | "melgan", ...}`` with the arguments of espnet2's classes."""
+    conf = dict(conf)
+    net = conf.pop("net", "hifigan")
+    if net == "hifigan":
+        from espnet2.gan_tts.hifigan.hifigan import HiFiGANMultiScaleMultiPeriodDiscriminator as Discriminator
+    elif net == "melgan":
+        from espnet2.gan_tts.melgan.melgan import MelGANMultiScaleDiscriminator as Discriminator
+    else:
+        raise UserError(f"there is no discriminator '{net}'{nearest(str(net), ('hifigan', 'melgan'))}")
+    check_keys(Discriminator, conf, "vocoder_conf.discriminator")
+    return Discriminator(**conf)
 
 
 def plain_weights(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -14,6 +14,7 @@ SYSTEMS = {
     "cyclegan_cwt": "evc2.systems.cyclegan_cwt:CycleGANCWT",
     "munit": "evc2.systems.munit:MUNIT",
     "vaegan": "evc2.systems.vaegan:VAEGAN",
+    "vqvae": "evc2.systems.vqvae:VQVAE",
 }
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from evc2.errors import UserError, check_keys, nearest
 from evc2.feats.contract import FeatureContract
 from evc2.losses.vocoder import (
     MultiResolutionSTFT,
@@ -20,22 +19,9 @@ from evc2.losses.vocoder import (
     feature_matching,
 )
 from evc2.nets.layers.logmel import LogMel
+from evc2.nets.vocoders import build_discriminator
 from evc2.systems.vocoder import AbsVocoderModel
 from evc2.train.abs_model import BatchCache
-
-
-def build_discriminator(conf: Mapping[str, Any]) -> nn.Module:
-    """Discriminators from ``{"net": "hifigan" | "melgan", ...}`` with the arguments of espnet2's classes."""
-    conf = dict(conf)
-    net = conf.pop("net", "hifigan")
-    if net == "hifigan":
-        from espnet2.gan_tts.hifigan.hifigan import HiFiGANMultiScaleMultiPeriodDiscriminator as Discriminator
-    elif net == "melgan":
-        from espnet2.gan_tts.melgan.melgan import MelGANMultiScaleDiscriminator as Discriminator
-    else:
-        raise UserError(f"there is no discriminator '{net}'{nearest(str(net), ('hifigan', 'melgan'))}")
-    check_keys(Discriminator, conf, "vocoder_conf.discriminator")
-    return Discriminator(**conf)
 
 
 class GANVocoder(AbsVocoderModel):
@@ -45,7 +31,7 @@ class GANVocoder(AbsVocoderModel):
         contract: of the mel spectrogram.
         net: ``hifigan`` or ``melgan``.
         generator: arguments of the generator.
-        discriminator: see :func:`build_discriminator`.
+        discriminator: see :func:`evc2.nets.vocoders.build_discriminator`.
         adversarial: ``mse`` or ``hinge``.
         lambda_adv, lambda_fm, lambda_mel, lambda_stft: weights of adversarial loss, feature matching, L1 of log-mel
             spectrograms and multi-resolution STFT loss.

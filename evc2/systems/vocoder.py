@@ -30,14 +30,11 @@ class AbsVocoderModel(AbsTurnModel):
 
     collation: ClassVar[str] = "crop"
     required: ClassVar[tuple[str, ...]] = ("wav",)
-    #: Step from which each turn is made; the task sets it from the optimizers' ``start_step``.
-    start_steps: Mapping[str, int]
 
     def __init__(self, contract: FeatureContract, net: str, generator: Mapping[str, Any] | None, context: int = 0):
         super().__init__()
         self.contract, self.net, self.context = contract, net, context
         self.side = padding(contract)
-        self.start_steps = {}
         self.logmel = LogMel(contract)
         self.generator = build_generator(net, generator or {}, contract)
 

@@ -78,6 +78,13 @@ class TurnTask(AbsTask):
         group.add_argument("--train_dir", type=str_or_none, default=None, help="Feature dir for training")
         group.add_argument("--valid_dir", type=str_or_none, default=None, help="Feature dir for validation")
         group.add_argument("--crop_frames", type=int, default=128, help="Frames of a training crop")
+        group.add_argument(
+            "--gain",
+            type=float,
+            nargs="*",
+            default=None,
+            help="Range of random level factors of waveform crops: LOW HIGH",
+        )
         parser.set_defaults(
             unused_parameters=True, iterator_type="task", num_workers=0, batch_type="unsorted", num_att_plot=0
         )
@@ -118,6 +125,8 @@ class TurnTask(AbsTask):
             option = f"{part}_data_path_and_name_and_type"
             if not getattr(args, option):
                 setattr(args, option, [(f"{folder}/{n}.scp", n, "kaldi_ark") for n in model.required])
+        if args.gain is not None and (len(args.gain) != 2 or not 0 < args.gain[0] <= args.gain[1]):
+            raise UserError(f"--gain: expected two factors LOW HIGH with 0 < LOW <= HIGH, found {args.gain}")
         cls.check(args)
         if args.use_amp and args.amp_dtype == "none":
             args.amp_dtype = "bfloat16"
@@ -132,6 +141,11 @@ class TurnTask(AbsTask):
     @classmethod
     def build_optimizers(cls, args: argparse.Namespace, model: AbsTurnModel) -> list[torch.optim.Optimizer]:
         """One optimizer a turn, over what the turn owns; schedulers go to espnet2's numbered slots."""
+        for turn in args.optims:
+            if turn not in model.turns:
+                known = ", ".join(model.turns)
+                raise UserError(f"optims: {cls.name_of(args)} has no turn {turn!r} as it is configured; turns: {known}")
+        model.start_steps = {turn: conf.get("start_step", 0) for turn, conf in args.turn_options.items()}
         optimizers = []
         for number, turn in enumerate(model.turns, 1):
             conf = dict(args.optims.get(turn, {}))
@@ -142,7 +156,12 @@ class TurnTask(AbsTask):
             check_keys(optim_classes[name], conf, f"optims.{turn}")
             if "betas" in conf:
                 conf["betas"] = tuple(conf["betas"])
-            optimizers.append(optim_classes[name](list(model.turn_parameters(turn)), **conf))
+            groups = model.turn_groups(turn)
+            for group in groups:
+                scale = group.pop("lr_scale")
+                if scale != 1.0:
+                    group["lr"] = scale * float(conf.get("lr", optim_classes[name](group["params"]).defaults["lr"]))
+            optimizers.append(optim_classes[name](groups, **conf))
             suffix = "" if number == 1 else str(number)
             conf = dict(args.schedulers.get(turn, {}))
             name = conf.pop("scheduler", None)

@@ -17,8 +17,9 @@ from evc2.fileio.datadir import DataDir
 from evc2.systems import get_class
 from evc2.train.abs_model import emotions_of, speakers_of
 from evc2.train.collate_fn import CropDataset, CropPairDataset, Cropper, CropSetDataset
-from evc2.train.iterators import EVCIterFactory, pair_plan, set_plan, single_plan
+from evc2.train.iterators import EVCIterFactory, drawn_plan, pair_plan, set_plan, single_plan
 from evc2.train.monitor import TrialSet
+from evc2.train.wav_crops import WavCrops
 
 
 def conf_value(args: argparse.Namespace, name: str, default: Any = None) -> Any:
@@ -51,6 +52,20 @@ def build_factory(args: argparse.Namespace, options: Any, mode: str) -> EVCIterF
     system = get_class(args.system)
     if not train and args.valid_trials:
         common["trials"] = build_trials(args, folder)
+    if system.collation == "crop_wav":
+        contract = FeatureContract.from_dict(args.feats_contract)
+        gain = tuple(args.gain) if train and args.gain else None
+        wavs = WavCrops(
+            DataDir(folder), contract, args.crop_frames, gain=gain, speakers=system.numbers(args.system_conf)
+        )
+        utts = wavs.utts()
+        if not utts:
+            raise UserError(
+                f"{folder}: no utterance is of a speaker that is trained on; found {found_speakers(folder)}"
+            )
+        logging.info("[%s] %d utterances", mode, len(utts))
+        plan = drawn_plan(utts, options.num_iters_per_epoch, options.batch_size, args.seed, train, rank, world)
+        return EVCIterFactory(wavs, plan, **common)
     if system.collation not in ("crop_pair", "crop_set"):
         crops = system.collation == "crop"
         iters = options.num_iters_per_epoch
@@ -85,6 +100,12 @@ def build_factory(args: argparse.Namespace, options: Any, mode: str) -> EVCIterF
     return EVCIterFactory(CropPairDataset(crop), plan, **common)
 
 
+def found_speakers(folder: str, most: int = 20) -> str:
+    """Speakers of a data directory, for messages."""
+    speakers = sorted(set(DataDir(folder).table("utt2spk").values()))
+    return ", ".join(speakers[:most]) + f" ... ({len(speakers)})" * (len(speakers) > most)
+
+
 def batches(args: argparse.Namespace, options: Any) -> list[list[str]]:
     """Batches of utterances as one of espnet2's samplers makes them."""
     shapes = options.shape_files or [options.data_path_and_name_and_type[0][0]]
@@ -107,7 +128,7 @@ def build_trials(args: argparse.Namespace, folder: str) -> TrialSet:
     stats, domains = Stats.load(args.stats), conf_value(args, "domains", [])
     emotions, speakers = emotions_of(domains) or stats.emotions, None
     if args.domain_by != "emotion":
-        speakers = speakers_of(domains)
+        speakers = speakers_of(domains or conf_value(args, "speakers", []))
         emotions = stats.emotions if args.domain_by == "speaker" else emotions
     names = extract.names(FeatureContract.from_dict(args.feats_contract))
     return TrialSet(folder, args.valid_trials, names, emotions, args.num_valid_trials, speakers)

@@ -3,6 +3,7 @@
 import argparse
 import inspect
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ def choose_domains(domains: Sequence[str], directions: str, most: int) -> list[s
     """The configured domains, or those of ``source:target,...`` where these are others and at most ``most``."""
     named = list(dict.fromkeys(e.strip() for pair in directions.split(",") for e in pair.split(":") if e.strip()))
     return named if 2 <= len(named) <= most and set(named) != set(domains) else list(domains)
+
+
+def name_voices(args: argparse.Namespace) -> None:
+    """Fill ``speakers`` of the system from the training data, and ``voices`` with those that its patterns match."""
+    speakers = conf_value(args, "speakers") or list(Stats.load(args.stats).speakers)
+    patterns = conf_value(args, "voices")
+    voices = [name for name in speakers if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    if not voices:
+        raise UserError(f"voices: no speaker is like {', '.join(patterns)}; the data have {', '.join(speakers[:20])}")
+    args.system_conf |= {"speakers": list(speakers), "voices": voices}
 
 
 class SystemChoices(ClassChoices):
@@ -78,6 +89,10 @@ class EVCTask(TurnTask):
         known = inspect.signature(system).parameters
         if "domain_by" in known:
             args.system_conf["domain_by"] = args.domain_by
+        elif "voices" in known:
+            if args.domain_by != "speaker":
+                raise UserError(f"the system {args.system} converts the speaker: give --domain_by speaker")
+            name_voices(args)
         elif args.domain_by == "speaker":
             raise UserError(f"domain_by speaker: the system {args.system} converts emotions and keeps the speaker")
         if "domains" not in known:
@@ -92,8 +107,9 @@ class EVCTask(TurnTask):
     def build_model(cls, args: argparse.Namespace) -> AbsEVCModel:
         """Build the system, give it contract and statistics, and put the statistics beside the model."""
         contract = FeatureContract.from_dict(args.feats_contract)
-        if "order" in inspect.signature(get_class(args.system)).parameters and "order" not in args.system_conf:
-            args.system_conf["order"] = contract.order
+        for size in ("order", "n_mels"):
+            if size in inspect.signature(get_class(args.system)).parameters and size not in args.system_conf:
+                args.system_conf[size] = contract.dim
         model = build(args.system, args.system_conf)
         model.contract, model.stats = contract, Stats.load(args.stats)
         model.check_contract()

@@ -60,9 +60,6 @@ class VocoderTask(TurnTask):
             help="Generated mels for training (GTA), with feats.scp",
         )
         group.add_argument("--valid_feats_dir", type=str_or_none, default=None, help="Generated mels for validation")
-        group.add_argument(
-            "--gain", type=float, nargs="*", default=None, help="Range of random level factors: LOW HIGH"
-        )
         parser.set_defaults(best_model_criterion=[("valid", "mel_l1", "min"), ("valid", "loss", "min")])
 
     @classmethod
@@ -82,14 +79,11 @@ class VocoderTask(TurnTask):
         check_keys(cls.model_class(args), args.vocoder_conf, f"vocoder_conf of {args.vocoder}")
         if bool(args.train_feats_dir) != bool(args.valid_feats_dir):
             raise UserError("--train_feats_dir and --valid_feats_dir go together: generated mels of both sets, or none")
-        if args.gain is not None and (len(args.gain) != 2 or not 0 < args.gain[0] <= args.gain[1]):
-            raise UserError(f"--gain: expected two factors LOW HIGH with 0 < LOW <= HIGH, found {args.gain}")
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> AbsVocoderModel:
         contract = FeatureContract.from_dict(args.feats_contract)
         model = build(args.vocoder, args.vocoder_conf, contract)
-        model.start_steps = {turn: conf.get("start_step", 0) for turn, conf in args.turn_options.items()}
         if args.init_vocoder:
             from evc2.vocoder import build_vocoder
 

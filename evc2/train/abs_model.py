@@ -56,8 +56,9 @@ class AbsTurnModel(AbsESPnetModel):
     """Base class of all that the trainer trains.
 
     Class attributes:
-        turns: names of the updates in their order, each with an optimizer of its own.
-        collation: how utterances become a batch: ``pad``, ``crop``, ``crop_pair`` or ``crop_set``.
+        turns: names of the updates in their order, each with an optimizer of its own; an instance may have fewer.
+        collation: how utterances become a batch: ``pad``, ``crop``, ``crop_pair``, ``crop_set`` or ``crop_wav``.
+        not_averaged: prefixes of state that the average of several models takes from the first of them as it is.
         required, optional: names of the inputs (``feats`` is read from ``feats.scp`` and so on).
 
     Instances carry ``contract`` (of the features they were trained on) once their task has set it.
@@ -67,7 +68,10 @@ class AbsTurnModel(AbsESPnetModel):
     collation: ClassVar[str] = "pad"
     required: ClassVar[tuple[str, ...]] = ("feats",)
     optional: ClassVar[tuple[str, ...]] = ()
+    not_averaged: ClassVar[tuple[str, ...]] = ()
     contract: FeatureContract
+    #: Step from which each turn is made; the task sets it from the optimizers' ``start_step``.
+    start_steps: Mapping[str, int] = {}
 
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name, each distinct one once: what show_model lists and --compile compiles."""
@@ -78,6 +82,10 @@ class AbsTurnModel(AbsESPnetModel):
         if self.turns == (turn,):
             return self.parameters()
         raise NotImplementedError(f"{type(self).__name__} has turns {self.turns} and must say what {turn} owns")
+
+    def turn_groups(self, turn: str) -> list[dict[str, Any]]:
+        """The same in groups for the optimizer: ``params``, and ``lr_scale``, a factor of the turn's learning rate."""
+        return [{"params": list(self.turn_parameters(turn)), "lr_scale": 1.0}]
 
     def begin_batch(self, step: int, batch: Mapping[str, Any]) -> BatchCache:
         """Prepare what several turns share; called once a batch, before the first turn."""
@@ -118,6 +126,7 @@ class AbsEVCModel(AbsTurnModel):
             domains, or whose domains are speakers.
         speakers: those whose voices an instance can give a recording; none for systems that keep the voice.
         loudness: level in dBFS that quieter recordings are raised to before conversion; None: none is.
+        per_code: frames of a discrete unit, of systems that have units (their ``encode`` gives them); else None.
         max_domains: how many domains a model can have (systems with an argument ``domains``).
 
     Instances carry ``contract`` and ``stats`` once EVCTask or ``EVC.from_pretrained`` has set them.
@@ -128,6 +137,7 @@ class AbsEVCModel(AbsTurnModel):
     emotions: tuple[str, ...] = ()
     speakers: tuple[str, ...] = ()
     loudness: float | None = None
+    per_code: ClassVar[int | None] = None
     max_domains: ClassVar[int] = 2
     stats: Stats
 
@@ -147,7 +157,9 @@ class AbsEVCModel(AbsTurnModel):
         return ScpReader(f"{folder}/feats.scp"), Normalizer(stats, conf("normalize_by") or "speaker_emotion")
 
     def check_contract(self) -> None:
-        """UserError for a contract that the system cannot work on; called once the contract is set, before training."""
+        """UserError for a contract that the system cannot work on; called once the contract is set, in training and for
+        conversion.
+        """
 
     @abstractmethod
     def convert(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray | None]:
@@ -160,7 +172,7 @@ class AbsEVCModel(AbsTurnModel):
 
         Returns:
             ``feats``, ``f0``, ``power`` of the converted utterance; ``power`` is None when the converted spectrum
-            holds its own.
+            holds its own. A system that makes its own sound adds ``wav`` at the contract's rate.
 
         Raises:
             UserError: emotion or direction unknown to the model.

@@ -129,11 +129,14 @@ def set_rng_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
-def average(paths: list[Path]) -> dict[str, torch.Tensor]:
-    """Mean of the floating-point tensors of several state dicts; buffers of whole numbers come from the first."""
+def average(paths: list[Path], leave: tuple[str, ...] = ()) -> dict[str, torch.Tensor]:
+    """Mean of the floating-point tensors of several state dicts; buffers of whole numbers, and what begins with one of
+    ``leave``, come from the first.
+    """
     total = torch.load(paths[0], map_location="cpu", weights_only=True)
+    names = [name for name, v in total.items() if v.is_floating_point() and not name.startswith(leave)]
     for path in paths[1:]:
-        for name, value in torch.load(path, map_location="cpu", weights_only=True).items():
-            if value.is_floating_point():
-                total[name] += value
-    return {name: v / len(paths) if v.is_floating_point() else v for name, v in total.items()}
+        other = torch.load(path, map_location="cpu", weights_only=True)
+        for name in names:
+            total[name] += other[name]
+    return {**total, **{name: total[name] / len(paths) for name in names}}

@@ -107,6 +107,6 @@ def build_collate(kind: str) -> Callable[[Sequence[tuple[str, dict[str, np.ndarr
     """The collate function of a system's ``collation`` (espnet2's padding for ``pad``, adding ``*_lengths``)."""
     if kind == "pad":
         return CommonCollateFn(float_pad_value=0.0, int_pad_value=0)
-    if kind in ("crop", "crop_pair", "crop_set"):
+    if kind in ("crop", "crop_pair", "crop_set", "crop_wav"):
         return collate_equal
-    raise UserError(f"collation is {kind!r}, expected pad, crop, crop_pair or crop_set")
+    raise UserError(f"collation is {kind!r}, expected pad, crop, crop_pair, crop_set or crop_wav")

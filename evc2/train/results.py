@@ -73,7 +73,9 @@ def write_averages(session: "Session") -> None:
         for n in counts_of(session.options):
             paths = [out / f"{e}epoch.pth" for e in ranking[:n] if (out / f"{e}epoch.pth").exists()]
             if n > 1 and len(paths) == n:
-                checkpoint.save_model(checkpoint.average(paths), out / f"{phase}.{name}.ave_{n}best.pth")
+                checkpoint.save_model(
+                    checkpoint.average(paths, session.model.not_averaged), out / f"{phase}.{name}.ave_{n}best.pth"
+                )
 
 
 def write_summary(session: "Session") -> None:

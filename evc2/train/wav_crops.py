@@ -1,6 +1,8 @@
 """Crops of waveforms with all samples that their mel frames are computed from."""
 
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +18,8 @@ from evc2.train.collate_fn import crop_start
 
 
 class WavCrops(torch.utils.data.Dataset):
-    """``(utt, key)`` gives ``(utt, {"wav": [(F - 1) * hop + n_fft]})``, and ``feats`` [F, n_mels] where asked for.
+    """``(utt, key)`` gives ``(utt, {"wav": [(F - 1) * hop + n_fft]})``, and ``feats`` [F, n_mels] and ``speaker``
+    (a number) where asked for.
 
     The frames of a crop are those of the whole utterance: it takes its padding from the neighbouring samples, and from
     the contract's padding at the ends. Shorter utterances are followed by silence.
@@ -27,6 +30,7 @@ class WavCrops(torch.utils.data.Dataset):
         frames: F.
         generated: directory whose feats.scp holds generated mels, frame by frame in time with the recordings.
         gain: range from which a factor of the level is drawn uniformly, by the key; None leaves the level.
+        speakers: numbers of the speakers whose utterances there are; None for all, without numbers.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class WavCrops(torch.utils.data.Dataset):
         frames: int,
         generated: str | None = None,
         gain: tuple[float, float] | None = None,
+        speakers: Mapping[str, int] | None = None,
     ):
         self.contract, self.frames, self.gain = contract, frames, gain
         self.wavs = data.table("wav.scp")
@@ -45,11 +50,16 @@ class WavCrops(torch.utils.data.Dataset):
         if self.feats is not None:
             FeatureContract.load(f"{generated}/feats.yaml").require_same(contract, f"features in {generated}", "model")
 
+        self.speaker: dict[str, int] | None = None
+        if speakers is not None:
+            self.speaker = {utt: speakers[spk] for utt, spk in data.table("utt2spk").items() if spk in speakers}
+
     def utts(self) -> list[str]:
         """Utterances that there are, in a fixed order."""
-        return sorted(self.wavs if self.feats is None else set(self.wavs) & set(self.feats))
+        sets = [set(there) for there in (self.wavs, self.feats, self.speaker) if there is not None]
+        return sorted(set.intersection(*sets))
 
-    def __getitem__(self, request: tuple[str, str]) -> tuple[str, dict[str, np.ndarray]]:
+    def __getitem__(self, request: tuple[str, str]) -> tuple[str, dict[str, Any]]:
         utt, key = request
         c, n = self.contract, self.samples[utt]
         total = (n + 2 * self.side - c.n_fft) // c.hop + 1
@@ -59,7 +69,7 @@ class WavCrops(torch.utils.data.Dataset):
                 raise UserError(f"{utt}: {there} generated frames, but the recording has {total}: not in time with it")
             total = min(total, there)
         start = crop_start(total, self.frames, f"{key} {utt}")
-        item = {"wav": self.cut(utt, n, start)}
+        item: dict[str, Any] = {"wav": self.cut(utt, n, start)}
         if self.gain is not None:
             low, high = self.gain
             item["wav"] = item["wav"] * np.float32(
@@ -69,6 +79,8 @@ class WavCrops(torch.utils.data.Dataset):
             feats = self.feats.crop(utt, start, min(self.frames, total))
             silence = compress(np.zeros((self.frames - len(feats), c.n_mels)), c)
             item["feats"] = np.concatenate((feats, silence)).astype(np.float32)
+        if self.speaker is not None:
+            item["speaker"] = np.int64(self.speaker[utt])
         return utt, item
 
     def cut(self, utt: str, n: int, start: int) -> np.ndarray:

@@ -73,6 +73,17 @@ def test_no_trim(corpus):
     assert int(out.table("utt2num_samples")["s0-u0"]) == 32000
 
 
+def test_snippets_are_kept_where_the_limit_says_so(corpus):
+    for number, seconds in enumerate((0.019, 0.021, 0.095)):
+        soundfile.write(f"raw/s1-u{number + 2}.wav", speech(seconds, silence=0.0), 24000)
+    out = run(corpus, "--trim", "false", "--min_seconds", "0.02", "--max_bad", "0.2")
+    assert (out.path / "skipped").read_text() == "s1-u2 shorter than 0.02 s\n"
+    lengths = out.table("utt2num_samples")
+    assert [int(lengths[f"s1-u{n}"]) for n in (3, 4)] == [336, 1520]
+    with pytest.raises(UserError, match="3 of 10 utterances"):
+        run(corpus, "--trim", "false", out="dump/usual")
+
+
 def test_jobs_give_the_same(corpus):
     whole = run(corpus, out="dump/one")
     for job in "312":

@@ -105,6 +105,62 @@ def test_between_speakers(manifest, capsys):
     assert {t.speaker for t in read_trials(out / "dev/trials")} == {"ann"}
 
 
+def test_to_some_speakers_only(manifest):
+    out = make(manifest, "--domain_by", "speaker", "--targets", "ann")
+    assert {(t.source[:3], t.speaker) for t in read_trials(out / "test/trials")} == {("bob", "ann")}
+    with pytest.raises(UserError, match="not both"):
+        make(manifest, "--domain_by", "speaker", "--targets", "ann", "--directions", "bob:ann")
+
+
+def test_listed_trials(manifest):
+    """They are all of their set; the other set follows the directions."""
+    listed = manifest.parent / "listed"
+    listed.write_text("ann-calm-4 bob\nbob-angry-5 ann\n\nbob-calm-4  bob\n")
+    command = ["--domain_by", "speaker", "--targets", "bob", "--trials", str(listed)]
+    out = make(manifest, *command)
+    trials = {t.id: (t.source, t.speaker, t.emotion, t.reference) for t in read_trials(out / "test/trials")}
+    assert trials == {
+        "ann-calm-4-to-bob": ("ann-calm-4", "bob", "calm", "bob-calm-4"),
+        "bob-angry-5-to-ann": ("bob-angry-5", "ann", "angry", "ann-angry-5"),
+        "bob-calm-4-to-bob": ("bob-calm-4", "bob", "calm", "bob-calm-4"),
+    }
+    assert {(t.source, t.speaker) for t in read_trials(out / "dev/trials")} == {
+        (f"ann-{emotion}-3", "bob") for emotion in ("neutral", "calm", "angry")
+    }
+    listed.write_text("ann-calm-4 angry\n")
+    out = make(manifest, "--directions", "neutral:angry", "--trials", str(listed))
+    assert [t.id for t in read_trials(out / "test/trials")] == ["ann-calm-4-to-angry"]
+    assert len(read_trials(out / "dev/trials")) == 2
+    for line, message in (
+        ("", "empty; expected lines `utterance target`"),
+        ("ann-calm-4", "1: expected `utterance target`, found 'ann-calm-4 '"),
+        ("ann-calm-4 bob ann", "1: expected `utterance target`"),
+        ("ann-clam-4 bob", r"no utterance 'ann-clam-4' \(did you mean ann-calm-4\?\)"),
+        ("ann-calm-0 bob", "'ann-calm-0' is in the training set; list utterances of dev test"),
+        ("ann-calm-4 bop", r"no training utterance has the speaker 'bop' \(did you mean bob\?\)"),
+        ("ann-calm-4 bob\nann-calm-4 bob", ":2: 'ann-calm-4 bob' is already in an earlier line"),
+    ):
+        listed.write_text(line + "\n")
+        with pytest.raises(UserError, match=message):
+            make(manifest, *command)
+
+
+def test_dev_is_drawn_from_train_where_the_corpus_has_none(manifest):
+    manifest.write_text(manifest.read_text().replace("\tdev\t", "\ttrain\t"))
+    command = ["--domain_by", "speaker", "--dev_fraction", "0.4"]
+    out = make(manifest, *command)
+    dev = DataDir(out / "dev").utts
+    assert [len(DataDir(out / name).utts) for name in ("train", "test")] == [12, 12] and len(dev) == 12
+    assert {utt[:-2] for utt in dev} == {f"{s}-{e}" for s in ("ann", "bob") for e in ("neutral", "calm", "angry")}
+    assert DataDir(make(manifest, *command, out=manifest.parent / "again") / "dev").utts == dev
+    assert DataDir(make(manifest, *command, "--seed", "1", out=manifest.parent / "other") / "dev").utts != dev
+    assert len(DataDir(make(manifest, "--domain_by", "speaker", "--dev_fraction", "0.01") / "dev").utts) == 6
+    with pytest.raises(UserError, match="no utterance for dev"):
+        make(manifest, *command, "--dev_least", "5")
+    with pytest.raises(UserError, match="dev fraction 1.5"):
+        make(manifest, "--domain_by", "speaker", "--dev_fraction", "1.5")
+
+
 def test_some_speakers(manifest):
     out = make(manifest, "--directions", "neutral:angry", "--speakers", "bob")
     assert {utt[:3] for name in ("train", "dev", "test") for utt in DataDir(out / name).utts} == {"bob"}
@@ -112,7 +168,8 @@ def test_some_speakers(manifest):
         (["--speakers", "bop"], r"'bop' \(did you mean bob\?\); the corpus has ann bob"),
         (["--domain_by", "speaker", "--directions", "ann:bop"], r"directions: no utterance is of 'bop'"),
         (["--domain_by", "speaker", "--speakers", "bob"], "at least two speakers"),
-        (["--domain_by", "speaker", "--sources", "calm"], "are emotions"),
+        (["--domain_by", "speaker", "--sources", "calm"], r"no utterance is of 'calm'; the corpus has ann bob"),
+        (["--domain_by", "speaker", "--targets", "an"], r"no utterance is of 'an' \(did you mean ann\?\)"),
     ):
         with pytest.raises(UserError, match=message):
             make(manifest, *(["--directions", "neutral:angry"] if "--domain_by" not in options else []), *options)

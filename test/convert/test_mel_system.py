@@ -75,6 +75,12 @@ def mel_model(tmp_path, monkeypatch, voice):
     return make
 
 
+def test_a_snippet_of_fewer_samples_than_a_window(mel_model, voice):
+    evc = EVC.from_pretrained(mel_model(), vocoder=build_vocoder("griffin_lim", FeatureContract.from_dict(CONTRACT)))
+    out, _ = evc.convert(0.3 * voice(0.7)[2000:2400], 16000, "angry")
+    assert out.shape == (400,) and np.isfinite(out).all() and out.any()
+
+
 def test_it_is_heard_through_a_vocoder(mel_model, voice):
     evc = EVC.from_pretrained(mel_model(), vocoder=build_vocoder("griffin_lim", FeatureContract.from_dict(CONTRACT)))
     wav = 0.3 * voice(0.7)

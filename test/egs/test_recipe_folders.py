@@ -43,6 +43,7 @@ def test_there_are_recipes():
         "iemocap",
         "flickr8k",
         "nsynth",
+        "zerospeech",
     }
 
 

@@ -79,6 +79,19 @@ def test_short_and_silent(mel_contract, n):
     assert np.isfinite(result["power"]).all()
 
 
+@pytest.mark.parametrize("n", [1, 100, 300, 384, 385, 386])
+def test_a_signal_too_short_to_mirror_is_followed_by_zeros(mel_contract, n):
+    """384 samples are mirrored at each end; a mirror needs one more. One frame stands for each whole 256 samples."""
+    wav = np.random.default_rng(1).standard_normal(n)
+    longer = np.concatenate([wav, np.zeros(max(0, 385 - n))])
+    mirrored = np.concatenate([longer[384:0:-1], longer, longer[-2:-386:-1]])[: n + 2 * 384]
+    frame = np.concatenate([mirrored, np.zeros(1024)])[:1024]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(1024) / 1024)
+    found = mel.spectrum(wav, mel_contract)
+    assert found.shape == (1, 513)
+    np.testing.assert_allclose(found[0], np.abs(np.fft.rfft(frame * hann)), atol=1e-9)
+
+
 def test_f0_is_at_the_middle_of_a_frame(mel_contract, vowel):
     true = np.geomspace(100, 300, 22050)
     wav = vowel(true, rate=22050)

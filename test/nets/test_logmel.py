@@ -33,6 +33,17 @@ def test_equals_the_numpy_analysis(other):
     assert np.abs(got - expected).max() < 1e-4 * max(1.0, np.abs(expected).max())
 
 
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("n", [1, 50, 127, 192, 193, 256, 257, 511])
+def test_equals_the_numpy_analysis_of_snippets(n, center):
+    """From fewer samples than padding mirrors (192; 256 with center) to fewer than a window."""
+    contract = FeatureContract.from_dict({**BASE, "center": center})
+    got = LogMel(contract).whole(torch.from_numpy(WAV[None, :n]))[0].T.numpy()
+    expected = log_mel(WAV[:n], contract)
+    assert got.shape == expected.shape == (n // 128 + 1 if center else max(1, n // 128), 20)
+    assert np.abs(got - expected).max() < 1e-3
+
+
 def test_gradients_are_finite_on_silence_and_reach_the_signal():
     mel = LogMel(FeatureContract.from_dict(BASE))
     silent = torch.zeros(1, 2000, requires_grad=True)

@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -182,6 +183,20 @@ def copies_scored(row: Row) -> None:
         assert found["natural"] == 0 < found["griffin_lim"] < found[row.phase]
 
 
+def units_scored(row: Row) -> None:
+    """Units have a bitrate and an ABX error, that of spectra is that of right times, and the submission is whole."""
+    decode = row.exp / "decode_test"
+    found = json.loads((decode / "zerospeech.json").read_text(encoding="utf-8"))["embeddings"]
+    assert found["units"]["bitrate"]["bits_per_second"] > 0 and not found["units"]["bitrate"]["missing"]
+    errors = {name: parts["abx"]["abx"]["cosine"]["error"] for name, parts in found.items()}
+    assert set(errors) == {"units", "dense", "mel"} and errors["mel"] < 25 and 0 < errors["units"] < 100
+    with zipfile.ZipFile(decode / "submission.zip") as archive:
+        names = archive.namelist()
+    test, trials = DataDir(row.dump("test")), read_trials(row.dump("test") / "trials")
+    assert sum(name.startswith("2019/english/test/S") for name in names) == len(test.utts)
+    assert sum(name.endswith(".wav") for name in names) == len(trials) > 0
+
+
 def five_anchors(row: Row) -> None:
     """All anchors stand in the table of scores."""
     found = set(means(row.exp / "decode_test" / "scores.tsv", "mcd"))
@@ -234,6 +249,7 @@ CHECKS = {
         rerun_skips,
         scores_finite,
         five_anchors,
+        units_scored,
         wav_lengths_equal,
         pack_converts,
         resumes,

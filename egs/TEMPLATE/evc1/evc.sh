@@ -268,7 +268,8 @@ if begins 7 "evaluation" "${skip_eval}"; then
         [ -z "${judge}" ] || options+=(--judge "${judge}")
         [ -z "${asr_model}" ] || options+=(--asr_model "${asr_model}")
         "${anchors_only}" || [ ! -e "${model}/train_summary.json" ] || options+=(--facts "${model}/train_summary.json")
-        if todo "${out}/.stage7" --inputs "${trials}" local/score.sh --scp "${data}/wav.scp" "${scps[@]}" \
+        kept=data/${split}/local && [ -d "${kept}" ] || kept=local/score.sh  # what data.sh leaves for score.sh, if anything
+        if todo "${out}/.stage7" --inputs "${trials}" local/score.sh "${kept}" --scp "${data}/wav.scp" "${scps[@]}" \
             --options="${options[*]}${more[*]:+ ${more[*]}}"; then
             status=0
             # shellcheck disable=SC2086
@@ -278,9 +279,8 @@ if begins 7 "evaluation" "${skip_eval}"; then
             # Status 3: there is a table, but some trials have no score.
             [ "${status}" -eq 0 ] || [ "${status}" -eq 3 ] || exit "${status}"
             [ "${status}" -eq 0 ] || log "  some trials could not be scored; see ${out}/log/evaluate.log"
-            if [ -x local/score.sh ]; then
-                job local/score.sh --data_dir "${data}" --trials "${trials}" --decode_dir "${out}" --nj "${nj}"
-            fi
+            [ ! -x local/score.sh ] || job local/score.sh --data_dir "${data}" --trials "${trials}" --decode_dir "${out}" \
+                --nj "${nj}" --split "${split}" --model "${model}" --model_file "${inference_model}"
             finished "${out}/.stage7" "${out}/RESULTS.md"
         fi
         cat "${out}/RESULTS.md"

@@ -47,9 +47,11 @@ class LogMel(nn.Module):
             return self.compress(self.filters @ (magnitude if c.power == 1.0 else magnitude.square()))
 
     def whole(self, wav: torch.Tensor) -> torch.Tensor:
-        """Whole signals [B, n], padded here as the contract says: [B, n_mels, T]."""
-        side = padding(self.contract)
-        return self(nn.functional.pad(wav[:, None], (side, side), mode=self.contract.pad)[:, 0])
+        """Whole signals [B, n], padded here as the contract says: [B, n_mels, T]; short ones as in :mod:`mel`."""
+        c, side, length = self.contract, padding(self.contract), wav.shape[-1]
+        wav = nn.functional.pad(wav, (0, mel.missing_to_mirror(length, side, c.pad)))
+        wav = nn.functional.pad(wav[:, None], (side, side), mode=c.pad)[:, 0, : length + 2 * side]
+        return self(nn.functional.pad(wav, (0, max(0, c.n_fft - wav.shape[-1]))))
 
     def compress(self, value: torch.Tensor) -> torch.Tensor:
         """Floor, logarithm and scale of mel values of any shape; see :func:`evc2.feats.mel.compress`."""

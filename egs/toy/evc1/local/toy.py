@@ -6,11 +6,9 @@ and a spectral tilt by a first-order filter, as effort tilts a real voice's spec
 for prosody and for spectrum. The corpus is the same, byte for byte, for one seed and one version of espeakng-loader.
 """
 
-import ctypes
 import json
 import logging
 import random
-import tempfile
 import wave
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -19,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from evc2.cli import ArgumentParser, run, setup_logging
-from evc2.errors import UserError
 from evc2.fileio.corpus import atomic_folder
 from evc2.fileio.manifest import Utterance, write_manifest
+from evc2.text.espeak import RATE, Espeak
 
 VOICES = {"m1": "en+m3", "m2": "en+m7", "f1": "en+f1", "f2": "en+linda"}  # none with noise that differs between runs
 SENTENCES = (
@@ -50,55 +48,7 @@ EMOTIONS = {
     "angry": {"rate": 195, "pitch": 55, "range": 90, "volume": 53, "tilt": -0.6},
 }
 TRAIN, DEV = 9, 11  # sentences up to this one train; up to that one are for development; the rest tests
-RATE = 22050
 NOISE = 10 ** (-66 / 20)  # rms of the room's noise: digital silence has no logarithm, and no recording has it
-
-_PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4}  # espeak_PARAMETER of speak_lib.h
-_SYNCHRONOUS, _UTF8, _LONGEST_PATH = 2, 1, 120
-_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-
-
-class Espeak:
-    """espeak-ng through the library in the package espeakng-loader; one instance a process.
-
-    Its state goes from one sentence to the next, so equal output needs a fresh process and the same order.
-    """
-
-    def __init__(self) -> None:
-        import espeakng_loader
-
-        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
-        data = Path(espeakng_loader.get_data_path())
-        self._pieces: list[bytes] = []
-        self._callback = _Callback(self._receive)  # must live as long as the library may call it
-        self._folder = tempfile.TemporaryDirectory()  # so must this: voices are read when they are first used
-        if len(str(data)) > _LONGEST_PATH:  # espeak cuts long paths off without a word
-            link = Path(self._folder.name) / "espeak-ng-data"
-            link.symlink_to(data)
-            data = link
-        rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), 0)
-        if rate != RATE:
-            raise UserError(f"espeak-ng cannot start (answer {rate}); reinstall the package espeakng-loader")
-        self._library.espeak_SetSynthCallback(self._callback)
-
-    def _receive(self, samples: "ctypes._Pointer", number: int, events: int | None) -> int:
-        if samples and number > 0:
-            self._pieces.append(ctypes.string_at(samples, 2 * number))
-        return 0
-
-    def say(self, text: str, voice: str, **settings: int) -> np.ndarray:
-        """Return 16-bit samples [N] at RATE; settings are rate, volume, pitch and range."""
-        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise UserError(f"espeak-ng has no voice '{voice}'; another version of espeakng-loader may have it")
-        for name, value in settings.items():
-            self._library.espeak_SetParameter(_PARAMETERS[name], value, 0)
-        self._pieces.clear()
-        words = text.encode()
-        self._library.espeak_Synth(words, ctypes.c_size_t(len(words) + 1), 0, 0, 0, _UTF8, None, None)
-        samples = np.frombuffer(b"".join(self._pieces), dtype="<i2")
-        if not len(samples):
-            raise UserError(f"espeak-ng gave no sound for '{text}'")
-        return samples
 
 
 def perform(speech: Espeak, voice: str, emotion: str, sentence: int, seed: int) -> np.ndarray:

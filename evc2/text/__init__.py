@@ -1,0 +1,1 @@
+"""Text and phones: what is said, and when."""

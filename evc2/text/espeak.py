@@ -1,0 +1,124 @@
+"""espeak-ng through the library in the package espeakng-loader: speech, and when each of its phones begins.
+
+The interface is that of espeak-ng's header speak_lib.h.
+"""
+
+import ctypes
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from evc2.errors import UserError
+
+RATE = 22050
+"""Samples a second of all of its voices."""
+
+_PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4}  # espeak_PARAMETER
+_SYNCHRONOUS, _UTF8, _LONGEST_PATH = 2, 1, 120
+_PHONEME_EVENTS = 1  # bit of espeak_Initialize's options
+_END_OF_LIST, _PHONEME = 0, 7  # espeak_EVENT_TYPE
+
+
+class _Name(ctypes.Union):
+    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_void_p), ("string", ctypes.c_char * 8)]
+
+
+class _Event(ctypes.Structure):
+    _fields_ = [
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _Name),
+    ]
+
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+
+
+class Phone(NamedTuple):
+    """A phone in espeak's own notation (mnemonics of ASCII letters, e.g. ``I`` ``eI`` ``S``), times in seconds.
+
+    A pause is a phone whose name starts with ``_``.
+    """
+
+    name: str
+    start: float
+    stop: float
+
+    @property
+    def is_pause(self) -> bool:
+        """Whether nothing is said."""
+        return self.name.startswith("_") or not self.name
+
+
+class Espeak:
+    """One instance a process.
+
+    Its state goes from one sentence to the next, so equal output needs a fresh process and the same order.
+
+    Args:
+        phones: note the phones of what is said, in :attr:`phones`.
+
+    Attributes:
+        phones: of the last sentence, one after the other from its start to its end; empty without ``phones``.
+
+    Raises:
+        UserError: the library does not start.
+    """
+
+    def __init__(self, phones: bool = False) -> None:
+        import espeakng_loader
+
+        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
+        data = Path(espeakng_loader.get_data_path())
+        self._pieces: list[bytes] = []
+        self._starts: list[tuple[float, str]] = []
+        self.phones: list[Phone] = []
+        self._callback = _Callback(self._receive)  # must live as long as the library may call it
+        self._folder = tempfile.TemporaryDirectory()  # so must this: voices are read when they are first used
+        if len(str(data)) > _LONGEST_PATH:  # espeak cuts long paths off without a word
+            link = Path(self._folder.name) / "espeak-ng-data"
+            link.symlink_to(data)
+            data = link
+        options = _PHONEME_EVENTS if phones else 0
+        rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), options)
+        if rate != RATE:
+            raise UserError(f"espeak-ng cannot start (answer {rate}); reinstall the package espeakng-loader")
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def _receive(self, samples: "ctypes._Pointer", number: int, events: "ctypes._Pointer") -> int:
+        if samples and number > 0:
+            self._pieces.append(ctypes.string_at(samples, 2 * number))
+        for event in events or ():
+            if event.type == _END_OF_LIST:
+                break
+            if event.type == _PHONEME:
+                self._starts.append((event.audio_position / 1000, event.id.string.decode("utf-8", "replace")))
+        return 0
+
+    def say(self, text: str, voice: str, **settings: int) -> np.ndarray:
+        """Return 16-bit samples [N] at RATE; settings are rate (words a minute), volume, pitch and range.
+
+        Raises:
+            UserError: an unknown voice, or a text that gives no sound.
+        """
+        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise UserError(f"espeak-ng has no voice '{voice}'; another version of espeakng-loader may have it")
+        for name, value in settings.items():
+            self._library.espeak_SetParameter(_PARAMETERS[name], value, 0)
+        self._pieces.clear()
+        self._starts.clear()
+        words = text.encode()
+        self._library.espeak_Synth(words, ctypes.c_size_t(len(words) + 1), 0, 0, 0, _UTF8, None, None)
+        samples = np.frombuffer(b"".join(self._pieces), dtype="<i2")
+        if not len(samples):
+            raise UserError(f"espeak-ng gave no sound for '{text}'")
+        ends = [*(start for start, _ in self._starts), len(samples) / RATE][1:]  # a phone ends where the next begins
+        self.phones = [Phone(name, start, stop) for (start, name), stop in zip(self._starts, ends, strict=True)]
+        return samples
