@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from evc2.errors import UserError, nearest
 from evc2.feats.contract import FeatureContract
-from evc2.feats.mel import compress, nats
+from evc2.feats.mel import compress, log_mel, nats
 from evc2.nets.layers.logmel import LogMel, padding
 from evc2.nets.melgan import build_generator
 from evc2.nets.vocoders import build_discriminator
@@ -292,6 +292,11 @@ class VQVAE(AbsEVCModel):
         x = torch.cat((x, self.silence.expand(missing, -1)))
         return self.encoder(x.T[None])
 
+    def decoded(self, code: torch.Tensor, speaker: str | None) -> np.ndarray:
+        """Spectrogram [4 N, n_mels] of codes [1, dim, N] by the decoder with a speaker's vector."""
+        vector = self.speaker_table(self.voice_number(speaker, self.known))
+        return self.decoder(code, vector)[0].T.float().cpu().numpy()
+
     def voice_number(self, name: str | None, table: Sequence[str]) -> torch.Tensor:
         """Number of a target voice [1]; UserError where the model has none of that name."""
         if name not in table:
@@ -303,10 +308,8 @@ class VQVAE(AbsEVCModel):
     def convert(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray | None]:
         """``feats`` [T, n_mels] by the decoder; ``wav`` [T * hop] by the MelGAN, where there is one."""
         feats = np.asarray(source["feats"], dtype=np.float32)
-        code = self.encode(feats).code
         name = target.speaker or source.get("speaker")
-        vector = self.speaker_table(self.voice_number(name, self.known))
-        new = self.decoder(code, vector)[0, :, : len(feats)].T.float().cpu().numpy()
+        new = self.decoded(code := self.encode(feats).code, name)[: len(feats)]
         if target.intensity != 1.0:
             return {"feats": feats + target.intensity * (new - feats), "f0": None, "power": None}
         made = {"feats": new, "f0": None, "power": None}
@@ -315,6 +318,23 @@ class VQVAE(AbsEVCModel):
             wav = in_pieces(self.generator, with_speaker(code, vector))
             made["wav"] = wav[0, 0, : len(feats) * self.contract.hop].float().cpu().numpy()
         return made
+
+    def panels(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray]:
+        """``converted`` features by the decoder; ``spoken``, those of the MelGAN's speech; ``reconstruction``, where
+        the source's speaker is known: each [T, n_mels].
+        """
+        made = self.convert(source, target)
+        shown = {"converted": made["feats"]}
+        if made.get("wav") is not None:
+            shown["spoken"] = log_mel(made["wav"], self.contract)
+        if source.get("speaker") in self.known:
+            shown["reconstruction"] = self.teacher_forced(source)
+        return shown
+
+    @torch.inference_mode()
+    def teacher_forced(self, source: Mapping[str, Any]) -> np.ndarray:
+        """What the decoder makes of the codes with the source's own speaker."""
+        return self.decoded(self.encode(source["feats"]).code, source.get("speaker"))[: len(source["feats"])]
 
 
 def in_pieces(generator: nn.Module, x: torch.Tensor, piece: int = 512) -> torch.Tensor:

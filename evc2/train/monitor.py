@@ -150,6 +150,9 @@ class TrialSet:
                 figure.savefig(temporary, format="png")
             writer.add_figure(f"{name}/features", figure, epoch)
             if model.contract.kind != "world":
+                wav = model.convert(source, target).get("wav")
+                if wav is not None:
+                    writer.add_audio(f"{name}/converted", wav, epoch, model.contract.rate)
                 continue
             for key in rows if epoch == 1 else ("converted",):  # source and reference stay the same
                 writer.add_audio(f"{name}/{key}", preview(rows[key], model), epoch, model.contract.rate)

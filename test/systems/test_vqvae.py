@@ -225,6 +225,20 @@ def test_any_length_is_converted_whole(frames):
     assert codes.bottom.shape[1] == 2 * codes.top.shape[1] == 2 * max(2, -(-frames // 8))
 
 
+def test_panels_and_teacher_forced_spectrograms():
+    net = model(trains="vocoder").eval()
+    feats = np.random.default_rng(0).normal(-2, 1, (30, 10)).astype(np.float32)
+    shown = net.panels({"feats": feats, "speaker": "S1"}, ConversionTarget(speaker="V2"))
+    assert list(shown) == ["converted", "spoken", "reconstruction"]
+    assert all(x.shape == feats.shape for x in shown.values())
+    assert np.array_equal(shown["reconstruction"], net.teacher_forced({"feats": feats, "speaker": "S1"}))
+    assert not np.allclose(shown["converted"], shown["reconstruction"])
+    assert list(net.panels({"feats": feats, "speaker": None}, ConversionTarget(speaker="V2"))) == [
+        "converted",
+        "spoken",
+    ]
+
+
 def test_pieces_equal_the_whole():
     net = model(trains="vocoder").eval()
     with torch.inference_mode():

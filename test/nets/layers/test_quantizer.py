@@ -1,6 +1,9 @@
 """The quantiser: nearest codes, straight-through gradient, moving averages, data-dependent start and restarts."""
 
 import math
+import socket
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -82,3 +85,42 @@ def test_evaluation_and_holding_move_nothing():
 def test_wrong_start_is_named():
     with pytest.raises(UserError, match="data or normal"):
         Quantizer(4, 2, init="zeros")
+
+
+WORKER = """
+import sys, torch
+from evc2.nets.layers.quantizer import Quantizer
+rank, port, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+g = torch.Generator().manual_seed(0)
+x = torch.randn(4, 2, 16, generator=g)[rank::2]
+torch.manual_seed(rank)  # what they draw themselves differs
+plain = Quantizer(6, 2, init="normal", restart=False)
+plain.codes.copy_(torch.linspace(-1, 1, 12).view(6, 2)); plain.sums.copy_(plain.codes)
+drawn = Quantizer(6, 2)
+for q in (plain, drawn):
+    for _ in range(3):
+        q.train()(x)
+torch.save([plain.codes, drawn.codes], out)
+"""
+
+
+def test_two_processes_keep_one_codebook(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    outs = [tmp_path / f"{rank}.pt" for rank in (0, 1)]
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), str(port), str(out)])
+        for rank, out in enumerate(outs)
+    ]
+    assert [job.wait(timeout=120) for job in jobs] == [0, 0]
+    (a, drawn_a), (b, drawn_b) = (torch.load(out, weights_only=True) for out in outs)
+    assert torch.equal(a, b) and torch.equal(drawn_a, drawn_b)
+    alone = Quantizer(6, 2, init="normal", restart=False).train()
+    alone.codes.copy_(torch.linspace(-1, 1, 12).view(6, 2))
+    alone.sums.copy_(alone.codes)
+    x = torch.randn(4, 2, 16, generator=torch.Generator().manual_seed(0))
+    for _ in range(3):
+        alone(x)
+    assert torch.allclose(a, alone.codes, atol=1e-5)
