@@ -23,6 +23,7 @@ from evc2.nets.melgan import build_generator
 from evc2.nets.vocoders import build_discriminator
 from evc2.nets.vqvae import CodeEncoder, Codes, MelDecoder, SpeakerClassifier, draw_weights, with_speaker
 from evc2.systems.vqvae_losses import AdversaryRamp, held, melgan_discriminator, melgan_generator, reverse_gradient
+from evc2.systems.windows import in_pieces
 from evc2.train.abs_model import AbsEVCModel, BatchCache, ConversionTarget
 
 TRAINS = ("vqvae", "vocoder", "vocoder_encoder", "joint")
@@ -335,14 +336,3 @@ class VQVAE(AbsEVCModel):
     def teacher_forced(self, source: Mapping[str, Any]) -> np.ndarray:
         """What the decoder makes of the codes with the source's own speaker."""
         return self.decoded(self.encode(source["feats"]).code, source.get("speaker"))[: len(source["feats"])]
-
-
-def in_pieces(generator: nn.Module, x: torch.Tensor, piece: int = 512) -> torch.Tensor:
-    """Input [1, C, N] to a waveform [1, 1, N * hop], ``piece`` places at a time with all that a sample depends on."""
-    total, reach, hop = x.shape[2], generator.context, generator.hop
-    parts = []
-    for start in range(0, total, piece):
-        first, last = max(0, start - reach), min(total, start + piece + reach)
-        wav = generator(x[:, :, first:last])
-        parts.append(wav[:, :, (start - first) * hop : (min(start + piece, total) - first) * hop])
-    return torch.cat(parts, 2)

@@ -1,8 +1,9 @@
-"""Networks for images of one width, over utterances of any length: overlapping windows in one batch, and their mean."""
+"""Networks over utterances of any length: overlapping windows of images, and pieces of a signal in their context."""
 
 from collections.abc import Callable
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 MOST_WINDOWS = 64  # in one pass: bounds the memory of a long recording, about 15 s of it
@@ -49,3 +50,14 @@ def over_windows(
             for total, out in zip(sums, outs, strict=True):
                 total[..., place] += out[k]
     return [(total / count)[..., :frames] for total in sums]
+
+
+def in_pieces(generator: nn.Module, x: torch.Tensor, piece: int = 512) -> torch.Tensor:
+    """Input [1, C, N] to a waveform [1, 1, N * hop], ``piece`` places at a time with all that a sample depends on."""
+    total, reach, hop = x.shape[2], generator.context, generator.hop
+    parts = []
+    for start in range(0, total, piece):
+        first, last = max(0, start - reach), min(total, start + piece + reach)
+        wav = generator(x[:, :, first:last])
+        parts.append(wav[:, :, (start - first) * hop : (min(start + piece, total) - first) * hop])
+    return torch.cat(parts, 2)

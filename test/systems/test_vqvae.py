@@ -7,8 +7,9 @@ from torch.nn import functional as F
 
 from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
-from evc2.systems.vqvae import VQVAE, in_pieces
+from evc2.systems.vqvae import VQVAE
 from evc2.systems.vqvae_losses import AdversaryRamp, held, reverse_gradient
+from evc2.systems.windows import in_pieces
 from evc2.train.abs_model import ConversionTarget
 from evc2.train.trainer import only_this_turn
 
