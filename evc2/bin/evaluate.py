@@ -61,6 +61,7 @@ def get_parser() -> ArgumentParser:
     parser.add_argument("--f0_method", default="dio", choices=("dio", "harvest"), help="harvest takes 70 times as long")
     parser.add_argument("--nj", type=int, default=1, help="processes")
     parser.add_argument("--facts", metavar="FILE", help="JSON with steps, minutes and hardware of the training")
+    parser.add_argument("--enrol_dir", metavar="DIR", help="data dir with recordings of speakers whom --data_dir lacks")
     parser.add_argument("--data_name", help="what to call the data in RESULTS.md instead of the folder's name")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--bootstrap", type=int, default=2000, help="resamples of the bootstrap")
@@ -89,6 +90,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
         nj=args.nj,
         facts=args.facts,
         data_name=args.data_name,
+        enrol_dir=args.enrol_dir,
         seed=args.seed,
         draws=args.bootstrap,
         settings=Settings(args.asr_model, args.language, tuple(_names(args.judge) or ()), args.download),

@@ -44,6 +44,7 @@ class Options:
     nj: int = 1
     facts: str | None = None
     data_name: str | None = None
+    enrol_dir: str | None = None
     seed: int = 0
     draws: int = 2000
     command: str = ""
@@ -79,11 +80,12 @@ def evaluate(options: Options) -> int:
     scope = Scope(trials, data)
     systems, gone = scope.without_rows(systems) if trials else (systems, [])
     others = choose_compared(list(systems), options.compare and [name for name in options.compare if name not in gone])
-    jobs = _keep_clips(make_jobs(trials, data, systems), _trials_to_show(options, scope), clips)
+    enrol = None if options.enrol_dir is None else DataDir(options.enrol_dir)
+    jobs = _keep_clips(make_jobs(trials, data, systems, enrol), _trials_to_show(options, scope), clips)
     metrics, skipped = scope.usable(metrics, options.metrics or ())
     compare_by = _comparison_metrics(options, metrics, skipped)
     if any("other_speaker" in metric.needs for metric in metrics):
-        scope.warn_of_unknown_speakers()
+        scope.warn_of_unknown_speakers(enrol)
     summary = Summary(list(systems), metrics, options.seed, options.draws)
     out = Path(options.out)
     partial = Partial(

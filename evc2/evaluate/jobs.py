@@ -104,15 +104,23 @@ class _Utterances:
         return tuple(found)
 
 
-def make_jobs(trials: Sequence[Trial], data: DataDir, systems: Mapping[str, str]) -> Iterator[Job]:
+def make_jobs(
+    trials: Sequence[Trial], data: DataDir, systems: Mapping[str, str], enrol: DataDir | None = None
+) -> Iterator[Job]:
     """Yield a job a trial. Files are looked up, not opened; the tables are read before the first job is asked for.
+
+    Args:
+        trials: to score.
+        data: data directory of their sources and references.
+        systems: where each system's wavs are.
+        enrol: data directory with recordings of the speakers of whom `data` has none.
 
     Raises:
         UserError: no trials, a missing or malformed table, or a system none of whose wavs belongs to a trial.
     """
     if not trials:
         raise UserError("the list of trials is empty: there is nothing to evaluate")
-    utterances = _Utterances(data)
+    utterances, enrolled = _Utterances(data), None if enrol is None else _Utterances(enrol)
     directions = directions_of(trials, utterances.emotions, utterances.speakers)
     wavs: dict[str, dict[str, str] | None] = {}
     for name, where in systems.items():
@@ -128,13 +136,14 @@ def make_jobs(trials: Sequence[Trial], data: DataDir, systems: Mapping[str, str]
             "%d of %d trials have a source that is not in %s/wav.scp (text?): no distance to source for them: %s",
             len(no_source), len(trials), data.path, _first(no_source),
         )  # fmt: skip
-    return (_job(trial, directions[trial.id], utterances, wavs, systems) for trial in trials)
+    return (_job(trial, directions[trial.id], utterances, enrolled, wavs, systems) for trial in trials)
 
 
 def _job(
     trial: Trial,
     direction: str,
     utterances: _Utterances,
+    enrolled: _Utterances | None,
     wavs: Mapping[str, dict[str, str] | None],
     systems: Mapping[str, str],
 ) -> Job:
@@ -157,7 +166,9 @@ def _job(
     text = utterances.texts.get(trial.reference or "") or utterances.texts.get(trial.source)
     emotion, speaker = (table.get(trial.source) for table in (utterances.emotions, utterances.speakers))
     moved = changes_speaker(speaker, trial.speaker)
-    voices = [utterances.voice(one, trial) if moved else () for one in (trial.speaker, speaker)]
+    known = [utterances] if enrolled is None else [utterances, enrolled]
+    voices = [next(filter(None, (at.voice(one, trial) for at in known)), ()) if moved else ()
+              for one in (trial.speaker, speaker)]  # fmt: skip
     return Job(
         trial.id, trial.speaker, trial.emotion, emotion, converted, reference, source, text, problem,
         speaker, direction, *voices,

@@ -108,15 +108,14 @@ class Scope:
             raise UserError(f"none of the metrics can be used here: {'; '.join(reasons)}")
         return usable, skipped
 
-    def warn_of_unknown_speakers(self) -> None:
-        """Warn of trials to or from a speaker of whom the data directory has no other recording."""
-        of = self.table("utt2spk")
-        known = set(of.values())
+    def warn_of_unknown_speakers(self, enrol: DataDir | None = None) -> None:
+        """Warn of trials to a speaker of whom neither the data directory nor that of enrolments has a recording."""
+        known = set(self.table("utt2spk").values()) | set(enrol.table("utt2spk").values() if enrol else ())
         unknown = sorted({trial.speaker for trial in self.changes} - known)
         if unknown:
             logging.warning(
-                "no recording of speaker %s in %s: no voice to compare the outputs of their trials with",
-                ", ".join(unknown), self.data.path,
+                "no recording of speaker %s in %s: no voice to compare the outputs of their trials with%s",
+                ", ".join(unknown), self.data.path, "" if enrol else "; --enrol_dir names a folder that has some",
             )  # fmt: skip
 
     def header(self, gone: Sequence[str]) -> dict[str, str]:

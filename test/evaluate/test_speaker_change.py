@@ -310,3 +310,22 @@ def test_a_target_speaker_without_recordings_is_warned_of(between, tmp_path, cap
     assert "no recording of speaker s9" in capsys.readouterr().err
     row = next(r for r in read_rows(tmp_path / "out" / "scores.tsv") if r["speaker"] == "s9")
     assert row["spk_sim_target"] == "n/a" and float(row["spk_sim_origin"]) > 0.5 and row["problem"] == ""
+
+
+def test_speakers_whom_the_data_lack_are_enrolled_from_another_folder(tmp_path):
+    folders = {}
+    for name, utts in (("test", {"a-1": "a", "a-2": "a"}), ("train", {"a-9": "a", "b-1": "b", "b-2": "b"})):
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+        for table, value in (
+            ("wav.scp", lambda u: f"{u}.wav"),
+            ("utt2spk", utts.get),
+            ("utt2emo", lambda u: "neutral"),
+        ):
+            (folders[name] / table).write_text("".join(f"{u} {value(u)}\n" for u in sorted(utts)))
+    trials, where = [Trial("a-1-to-b", "a-1", "b", "neutral")], {"same": "@source"}
+    (job,) = make_jobs(trials, DataDir(folders["test"]), where)
+    assert [clip.entry for clip in job.origin_voice] == ["a-2.wav"] and job.target_voice == ()
+    (job,) = make_jobs(trials, DataDir(folders["test"]), where, DataDir(folders["train"]))
+    assert [clip.entry for clip in job.origin_voice] == ["a-2.wav"]  # the data's own come first
+    assert sorted(clip.entry for clip in job.target_voice) == ["b-1.wav", "b-2.wav"]

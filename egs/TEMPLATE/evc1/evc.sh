@@ -264,7 +264,7 @@ if begins 7 "evaluation" "${skip_eval}"; then
             systems+=(--system "${anchor}=${scp}") scps+=("${scp}")
         done
         for row in "${rows[@]}" "${more[@]}"; do systems+=(--system "${row}") scps+=("${row#*=}"); done
-        options=(--data_name "${PWD##*/egs/} ${split} ${set}" "${extra[@]}")
+        options=(--data_name "${PWD##*/egs/} ${split} ${set}" ${domain:+--enrol_dir "${dump}_train"} "${extra[@]}")
         [ -z "${judge}" ] || options+=(--judge "${judge}")
         [ -z "${asr_model}" ] || options+=(--asr_model "${asr_model}")
         "${anchors_only}" || [ ! -e "${model}/train_summary.json" ] || options+=(--facts "${model}/train_summary.json")
