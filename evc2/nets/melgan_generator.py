@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from evc2.nets.layers import time_major, time_major_up
+
 SLOPE = 0.2
 
 
@@ -66,7 +68,7 @@ class Conv(NormedConv):
 
 
 class Upsample(NormedConv):
-    """Transposed convolution with a kernel of two strides: [B, C, T] -> [B, O, T * scale]."""
+    """LeakyReLU, transposed convolution with a kernel of two strides: [B, C, T] -> [B, O, T * scale]."""
 
     def __init__(self, inside: int, outside: int, scale: int, weight_norm: bool = True):
         super().__init__((inside, outside, 2 * scale), outside, weight_norm)
@@ -74,6 +76,12 @@ class Upsample(NormedConv):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         r = self.scale
+        if time_major.suits(x):
+            if len(x) * x.shape[2] < x.shape[1]:
+                weight = (self.weight_v, self.weight_g) if "weight_v" in self._parameters else (self.weight, None)
+                return time_major_up.UpsampleFew.apply(x, *weight, self.bias, r, SLOPE)
+            return time_major_up.Upsample.apply(x, self.value(), self.bias, r, SLOPE)
+        x = F.leaky_relu(x, SLOPE)
         return F.conv_transpose1d(x, self.value(), self.bias, r, padding=r // 2 + r % 2, output_padding=r % 2)
 
 
@@ -90,8 +98,11 @@ class ResidualStack(nn.Module):
         self.skip_layer = Conv(channels, channels, 1, weight_norm=weight_norm)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = F.leaky_relu(self.stack["2"](F.leaky_relu(x, SLOPE)), SLOPE)
-        return self.stack["4"](h) + self.skip_layer(x)
+        one, two, skip = self.stack["2"], self.stack["4"], self.skip_layer
+        if time_major.suits(x) and one.pad < x.shape[2]:
+            weights = (value for conv in (one, two, skip) for value in (conv.value(), conv.bias))
+            return time_major.ResidualStack.apply(x, *weights, one.dilation, SLOPE)
+        return two(F.leaky_relu(one(F.leaky_relu(x, SLOPE)), SLOPE)) + skip(x)
 
 
 class MelGANGenerator(nn.Module):
@@ -135,7 +146,9 @@ class MelGANGenerator(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         *body, last = self.melgan.values()
         for layer in body:
-            x = layer(F.leaky_relu(x, SLOPE) if isinstance(layer, Upsample) else x)
+            x = layer(x)
+        if time_major.suits(x) and last.pad < x.shape[2]:
+            return time_major.LastConv.apply(x, last.value(), last.bias, SLOPE).tanh()
         return last(F.leaky_relu(x, SLOPE)).tanh()
 
     def remove_weight_norm(self) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from evc2.errors import UserError
-from evc2.nets.layers.conv1d import Conv1d, ConvTranspose1d
+from evc2.nets.layers.conv1d import Conv1d, ConvTranspose1d, Layers, conv_norm
 from evc2.nets.layers.quantizer import Quantizer
 
 SLOPE = 0.01
@@ -39,8 +39,8 @@ class ResBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         active = F.leaky_relu(x, SLOPE)
-        h = F.leaky_relu(self.norm1(self.conv1(active)), SLOPE)
-        return self.norm2(self.conv2(h)) + (active if self.preact_skip else x)
+        h = conv_norm(self.conv1, self.norm1, active, SLOPE)
+        return conv_norm(self.conv2, self.norm2, h) + (active if self.preact_skip else x)
 
 
 def res_stack(channels: int, n_res: int, preact_skip: bool) -> nn.Sequential:
@@ -98,13 +98,13 @@ class CodeEncoder(nn.Module):
             raise UserError(f"vqvae: n_embed is {n_embed!r}, expected a number of codes, or two: [top, bottom]")
         self.levels, self.sizes, self.dim = levels, sizes, embed_dim * (2 if levels == "both" else 1)
         stack = (channels, n_res, preact_skip)
-        self.enc_b = nn.Sequential(
+        self.enc_b = Layers(
             *halving(n_mels, channels), *halving(channels, channels), Conv1d(channels, channels, 3, padding=1),
             *res_stack(*stack),
         )  # fmt: skip
         inside = channels
         if levels == "both":
-            self.enc_t = nn.Sequential(
+            self.enc_t = Layers(
                 *halving(channels, channels), Conv1d(channels, channels, 3, padding=1), *res_stack(*stack)
             )
             self.quantize_conv_t = Conv1d(channels, embed_dim, 1)
@@ -164,7 +164,7 @@ class SpeakerClassifier(nn.Module):
 
     def __init__(self, dim: int, n_speakers: int, channels: int = 256):
         super().__init__()
-        self.layers = nn.Sequential(
+        self.layers = Layers(
             Conv1d(dim, channels, 4, stride=2, padding=1), nn.BatchNorm1d(channels), nn.LeakyReLU(SLOPE),
             Conv1d(channels, channels, 4, stride=2, padding=1), nn.BatchNorm1d(channels), nn.ReLU(),
             Conv1d(channels, channels, 3, padding=1), nn.BatchNorm1d(channels), ResBlock(channels), nn.ReLU(),

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from evc2.errors import UserError
+from evc2.nets.layers import conv1d
 from evc2.nets.vqvae import CodeEncoder, MelDecoder, ResBlock, SpeakerClassifier
 
 SMALL = {"n_mels": 10, "channels": 8, "embed_dim": 4, "n_embed": 6, "n_res": 1}
@@ -71,3 +72,30 @@ def test_the_decoder_hears_its_speaker():
     net = MelDecoder(8, 10, 8, speaker_dim=3, n_res=1).eval()
     code = torch.randn(1, 8, 4)
     assert not torch.allclose(net(code, torch.ones(1, 3)), net(code, -torch.ones(1, 3)))
+
+
+def test_outputs_gradients_and_statistics_equal_those_of_torchs_layers(monkeypatch):
+    torch.manual_seed(0)
+    calls = []
+    fused = conv1d._ConvNorm.apply
+    monkeypatch.setattr(conv1d._ConvNorm, "apply", lambda *a: calls.append(1) or fused(*a))
+    ours, plain = (nn.ModuleList([CodeEncoder(**SMALL), MelDecoder(8, 10, 8, speaker_dim=3, n_res=1)]) for _ in "ab")
+    ours[0](torch.randn(8, 10, 32))  # draws codebooks
+    plain.load_state_dict(ours.state_dict())
+    for module in plain.modules():
+        if isinstance(module, conv1d.Conv1d | conv1d.ConvTranspose1d):
+            module.__class__ = type(module).__bases__[0]
+    mel, speaker, results = torch.randn(2, 10, 48), torch.randn(2, 3), []
+    for net in (ours, plain):
+        calls.clear()
+        for quantizer in net[0].quantizers.values():
+            quantizer.holds = True
+        codes = net[0](mel)
+        made = net[1](codes.code, speaker)
+        ((made - mel).abs().mean() + codes.commitment).backward()
+        gradients = {f"d {name}": value.grad for name, value in net.named_parameters()}
+        results.append({"made": made, "code": codes.code, **gradients, **net.state_dict()})
+        assert len(calls) == (11 if net is ours else 0)
+    assert results[0].keys() == results[1].keys()
+    for name, value in results[1].items():
+        assert torch.allclose(results[0][name].float(), value.float(), rtol=1e-3, atol=1e-5), name
