@@ -69,7 +69,7 @@ def test_folders_keep_names_and_list_what_is_bad(tiny_model, tmp_path, voice, ca
     write_audio(source / "sub" / "b.flac", voice(0.3), 16000)
     write_audio(source / "sub" / "b.wav", voice(0.2), 16000)
     (source / "bad.wav").write_bytes(b"RIFF nothing")
-    write_audio(source / "short.wav", voice(0.3)[:800], 16000)
+    write_audio(source / "short.wav", voice(0.3)[:300], 16000)
     (source / "notes.txt").write_text("text")
     (source / "._a.wav").write_bytes(b"\0\5\26\7")
     words = ["--model", str(tiny_model), "--emotion", "angry", str(source), str(target)]
@@ -79,7 +79,7 @@ def test_folders_keep_names_and_list_what_is_bad(tiny_model, tmp_path, voice, ca
         assert stopped.value.code == 3
         out, err = capsys.readouterr()
         assert "3 converted, 2 skipped, 2 other files" in out
-        assert "skipped bad.wav" in err and "skipped short.wav" in err and "shorter than 0.1 s" in err
+        assert "skipped bad.wav" in err and "skipped short.wav" in err and "shorter than 0.02 s" in err
     made = sorted(str(p.relative_to(target)) for p in target.rglob("*") if p.is_file())
     assert made == ["a.wav", "sub/b.flac.wav", "sub/b.wav.wav"]
     (source / "bad.wav").unlink()
