@@ -34,7 +34,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     args = get_parser().parse_args(cmd)
     import yaml
 
-    from evc2.systems import build
+    from evc2.systems import build, voices_like
 
     try:
         with open(args.config, encoding="utf-8") as f:
@@ -50,6 +50,10 @@ def main(cmd: Sequence[str] | None = None) -> None:
         if conf.get("domains") == []:  # the training data will say which
             print("two domains, A and B, stand for those of the training data", file=sys.stderr)
             conf = {**conf, "domains": ["A", "B"]}
+        if "voices" in conf and not conf.get("speakers"):
+            print("102 speakers, two of them V001 and V002, stand for those of the training data", file=sys.stderr)
+            speakers = [*(f"S{k:03d}" for k in range(1, 101)), "V001", "V002"]
+            conf = {**conf, "speakers": speakers, "voices": voices_like(speakers, conf["voices"])}
         model = build(config["system"], conf)
     total = 0
     for name, network in model.networks().items():

@@ -1,6 +1,7 @@
 """The systems by name, imported when they are asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -31,3 +32,8 @@ def build(name: str, conf: Mapping[str, Any]) -> "AbsEVCModel":
     cls = get_class(name)
     check_keys(cls, conf, f"system_conf of {name}")
     return cls(**conf)
+
+
+def voices_like(speakers: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    """The speakers that one of the patterns (``V*``) of a configuration's ``voices`` means, in their order."""
+    return [name for name in speakers if any(fnmatchcase(name, pattern) for pattern in patterns)]

@@ -3,7 +3,6 @@
 import argparse
 import inspect
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from evc2.errors import UserError, check_keys
 from evc2.feats.contract import FeatureContract
 from evc2.feats.stats import Stats
 from evc2.fileio.atomic import atomic_path
-from evc2.systems import SYSTEMS, build, get_class
+from evc2.systems import SYSTEMS, build, get_class, voices_like
 from evc2.tasks.abs_task import TurnTask
 from evc2.tasks.data import build_factory, conf_value
 from evc2.train.abs_model import AbsEVCModel
@@ -31,7 +30,7 @@ def name_voices(args: argparse.Namespace) -> None:
     """Fill ``speakers`` of the system from the training data, and ``voices`` with those that its patterns match."""
     speakers = conf_value(args, "speakers") or list(Stats.load(args.stats).speakers)
     patterns = conf_value(args, "voices")
-    voices = [name for name in speakers if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    voices = voices_like(speakers, patterns)
     if not voices:
         raise UserError(f"voices: no speaker is like {', '.join(patterns)}; the data have {', '.join(speakers[:20])}")
     args.system_conf |= {"speakers": list(speakers), "voices": voices}

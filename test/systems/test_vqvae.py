@@ -1,10 +1,13 @@
 """The VQ-VAE system: what each turn learns, what the adversary and the self-cycle do, and conversion of any length."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from evc2.bin.show_model import main as show_model
 from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
 from evc2.systems.vqvae import VQVAE
@@ -276,3 +279,12 @@ def test_speakers_of_a_training():
     conf = {"speakers": CONF["speakers"], "voices": CONF["voices"]}
     assert VQVAE.numbers({**conf, "trains": "vocoder"}) == {"V1": 2, "V2": 3}
     assert VQVAE.numbers(conf) == {"S1": 0, "S2": 1, "V1": 2, "V2": 3}
+
+
+def test_published_sizes_as_show_model_lists_them(capsys):
+    conf = Path(__file__).parents[2] / "egs/TEMPLATE/evc1/conf/tuning/train_vqvae_melgan_repo.yaml"
+    show_model(["--config", str(conf)])
+    sizes = {line.split()[0]: int(line.split()[1].replace(",", "")) for line in capsys.readouterr().out.splitlines()}
+    assert sizes["generator"] == 17_196_610 and sizes["discriminator"] == 16_924_086
+    assert sizes["encoder"] + sizes["decoder"] + sizes["speaker_table"] == 18_226_704
+    assert sizes["voice_table"] == 2 * 32
