@@ -41,6 +41,18 @@ def adversarial_discriminator(real: Maps, fake: Maps, kind: str = "mse") -> tupl
     raise UserError(f"adversarial loss is '{kind}', expected mse or hinge")
 
 
+def discriminate(
+    net: nn.Module, real: torch.Tensor, fake: torch.Tensor, kind: str = "mse"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Discriminator losses (real, fake) of speech [B, 1, n] and [N, 1, n], as :func:`adversarial_discriminator`.
+
+    Both go through in one pass: nothing in the discriminators mixes the items of a batch.
+    """
+    maps = net(torch.cat((real, fake.to(real.dtype))))
+    parts = ([[m[part] for m in one] for one in maps] for part in (slice(len(real)), slice(len(real), None)))
+    return adversarial_discriminator(*parts, kind=kind)
+
+
 def feature_matching(real: Maps, fake: Maps) -> torch.Tensor:
     """Mean absolute difference of the layers' maps, the scores left out, summed over layers and discriminators.
 

@@ -14,8 +14,8 @@ from torch import nn
 from evc2.feats.contract import FeatureContract
 from evc2.losses.vocoder import (
     MultiResolutionSTFT,
-    adversarial_discriminator,
     adversarial_generator,
+    discriminate,
     feature_matching,
 )
 from evc2.nets.layers.logmel import LogMel
@@ -84,11 +84,8 @@ class GANVocoder(AbsVocoderModel):
         return loss, {name: value.detach() for name, value in stats.items()}, weight
 
     def discriminator_loss(self, cache: BatchCache, stats: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Real and generated speech in one pass: nothing in the discriminators mixes the items of a batch."""
-        n = len(cache.real)
-        maps = self.discriminator(torch.cat((cache.real, cache.fake.detach())))
-        real, fake = ([[m[part] for m in one] for one in maps] for part in (slice(n), slice(n, None)))
-        loss_real, loss_fake = adversarial_discriminator(real, fake, self.adversarial)
+        """What the discriminators minimise."""
+        loss_real, loss_fake = discriminate(self.discriminator, cache.real, cache.fake.detach(), self.adversarial)
         stats |= {"loss_d_real": loss_real, "loss_d_fake": loss_fake, "loss_d": loss_real + loss_fake}
         return loss_real + loss_fake
 

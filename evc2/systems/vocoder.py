@@ -38,9 +38,6 @@ class AbsVocoderModel(AbsTurnModel):
         self.logmel = LogMel(contract)
         self.generator = build_generator(net, generator or {}, contract)
 
-    def networks(self) -> dict[str, nn.Module]:
-        return {name: module for name, module in self.named_children() if any(True for _ in module.parameters())}
-
     def inputs(
         self, wav: torch.Tensor, feats: torch.Tensor | None = None, before: int = 0
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,11 +18,12 @@ from torch.nn import functional as F
 from evc2.errors import UserError, nearest
 from evc2.feats.contract import FeatureContract
 from evc2.feats.mel import compress, log_mel, nats
+from evc2.losses.vocoder import discriminate
 from evc2.nets.layers.logmel import LogMel, padding
 from evc2.nets.melgan import build_generator
 from evc2.nets.vocoders import build_discriminator
 from evc2.nets.vqvae import CodeEncoder, Codes, MelDecoder, SpeakerClassifier, draw_weights, with_speaker
-from evc2.systems.vqvae_losses import AdversaryRamp, held, melgan_discriminator, melgan_generator, reverse_gradient
+from evc2.systems.vqvae_losses import AdversaryRamp, held, melgan_generator, reverse_gradient
 from evc2.systems.windows import in_pieces
 from evc2.train.abs_model import AbsEVCModel, BatchCache, ConversionTarget
 
@@ -49,7 +50,7 @@ class VQVAE(AbsEVCModel):
         commitment: weight of the commitment loss.
         adversary: ``reversal``: a speaker classifier learns with the VQ-VAE, its gradient reversed for the codes.
             ``alternating``: it has a turn of its own, and the codes are to raise its loss. ``none``.
-        ramp: {max, every, step} of the adversary's weight, min(floor(step / every) * step, max).
+        ramp: {max, every, size} of the adversary's weight, min(floor(step / every) * size, max).
         classifier: further arguments of :class:`~evc2.nets.vqvae.SpeakerClassifier`.
         generator: arguments of the MelGAN generator; its input is filled in.
         discriminator: as for the vocoders.
@@ -151,9 +152,6 @@ class VQVAE(AbsEVCModel):
         silence = torch.from_numpy(compress(np.zeros(contract.n_mels), contract)).float()
         self.register_buffer("silence", silence.to(self.voice_of.device), persistent=False)
 
-    def networks(self) -> dict[str, nn.Module]:
-        return {name: net for name, net in self.named_children() if any(True for _ in net.parameters())}
-
     def owned(self, turn: str) -> list[tuple[nn.Module, float]]:
         """Networks that a turn's optimizer steps, with the factor of its learning rate."""
         vqvae = [self.encoder, self.decoder, self.speaker_table]
@@ -200,7 +198,7 @@ class VQVAE(AbsEVCModel):
         return cache
 
     def speak(self, cache: BatchCache) -> None:
-        """Speech of the codes: ``fake`` by the own voice, and ``other`` by a random other one where the cycle asks."""
+        """Speech of the codes, ``fake``: by the own voices, then by random others where the cycle asks (``others``)."""
         voice = self.voice_of[cache.speaker]
         vectors = self.voice_table(voice)
         code = cache.codes.code
@@ -225,9 +223,13 @@ class VQVAE(AbsEVCModel):
 
     def speaker_classifier_loss(self, cache: BatchCache, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Cross-entropy of the speaker given the codes."""
-        logits = self.speaker_classifier(cache.codes.code.detach()).float()
-        hit = (logits.argmax(1) == cache.speaker).float().mean()
-        return F.cross_entropy(logits, cache.speaker), {"speaker_accuracy": hit}
+        return self.clue(cache.codes.code.detach(), cache.speaker)
+
+    def clue(self, code: torch.Tensor, speaker: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """What the classifier knows of the speakers [B] from codes: cross-entropy, and its accuracy among the stats."""
+        logits = self.speaker_classifier(code).float()
+        hit = (logits.argmax(1) == speaker).float().mean()
+        return F.cross_entropy(logits, speaker), {"speaker_accuracy": hit}
 
     def vqvae_loss(self, cache: BatchCache, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """L1 of the spectrogram, commitment, and what the adversary asks for."""
@@ -244,16 +246,15 @@ class VQVAE(AbsEVCModel):
         if self.adversary != "none":
             weight = self.ramp(step)
             reversal = self.adversary == "reversal"
-            logits = self.speaker_classifier(reverse_gradient(code, weight) if reversal else code).float()
-            clue = F.cross_entropy(logits, cache.speaker)
+            clue, more = self.clue(reverse_gradient(code, weight) if reversal else code, cache.speaker)
             loss = loss + clue if reversal else loss - weight * clue
-            stats |= {"clue": clue, "adversary_weight": torch.full_like(clue, weight)}
-            stats["speaker_accuracy"] = (logits.argmax(1) == cache.speaker).float().mean()
+            stats |= {**more, "clue": clue, "adversary_weight": torch.full_like(clue, weight)}
         return loss, stats
 
     def discriminator_loss(self, cache: BatchCache, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Hinge loss on recordings and on all speech made of codes."""
-        return melgan_discriminator(self.discriminator, cache.real, cache.fake.detach())
+        real, fake = discriminate(self.discriminator, cache.real, cache.fake.detach(), "hinge")
+        return real + fake, {"d_real": real, "d_fake": fake}
 
     def generator_loss(self, cache: BatchCache, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """What the MelGAN minimises, and the encoder where it learns on."""

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from evc2.losses.vocoder import adversarial_discriminator, adversarial_generator, feature_matching
+from evc2.losses.vocoder import adversarial_generator, feature_matching
 
 
 @dataclass(frozen=True)
 class AdversaryRamp:
-    """Weight of the adversary over the steps: min(floor(step / every) * step_size, max), as published.
+    """Weight of the adversary over the steps: min(floor(step / every) * size, max), as published.
 
     Attributes:
         max: published: 0.1, later 0.05.
@@ -55,16 +55,6 @@ def held(net: nn.Module) -> Iterator[None]:
         net.train(mode)
         for parameter, needed in zip(net.parameters(), before, strict=True):
             parameter.requires_grad_(needed)
-
-
-def melgan_discriminator(
-    net: nn.Module, real: torch.Tensor, fake: torch.Tensor
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Hinge loss of recordings [B, 1, n] and generated speech [N, 1, n], in one pass. Source: MelGAN, eq. 1."""
-    maps = net(torch.cat((real, fake.to(real.dtype))))
-    parts = ([[m[part] for m in one] for one in maps] for part in (slice(len(real)), slice(len(real), None)))
-    loss_real, loss_fake = adversarial_discriminator(*parts, kind="hinge")
-    return loss_real + loss_fake, {"d_real": loss_real, "d_fake": loss_fake}
 
 
 def melgan_generator(net: nn.Module, real: torch.Tensor, fake: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -75,7 +75,7 @@ class AbsTurnModel(AbsESPnetModel):
 
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name, each distinct one once: what show_model lists and --compile compiles."""
-        return dict(self.named_children())
+        return {name: net for name, net in self.named_children() if any(True for _ in net.parameters())}
 
     def turn_parameters(self, turn: str) -> Iterator[nn.Parameter]:
         """The parameters that the optimizer of this turn steps and clips."""
@@ -179,7 +179,9 @@ class AbsEVCModel(AbsTurnModel):
         """
 
     def panels(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray]:
-        """Features [T, D] to show beside the source: ``converted``, and whatever else a system makes on the way."""
+        """Features [T, D] to show beside the source: ``converted``, whatever else a system makes on the way, and
+        ``spoken`` where it makes its own sound.
+        """
         return {"converted": self.convert(source, target)["feats"]}
 
     def unit_images(self, feats: np.ndarray) -> np.ndarray:

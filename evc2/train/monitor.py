@@ -150,8 +150,8 @@ class TrialSet:
                 figure.savefig(temporary, format="png")
             writer.add_figure(f"{name}/features", figure, epoch)
             if model.contract.kind != "world":
-                wav = model.convert(source, target).get("wav")
-                if wav is not None:
+                if "spoken" in rows:
+                    wav = model.convert(source, target)["wav"]
                     writer.add_audio(f"{name}/converted", wav, epoch, model.contract.rate)
                 continue
             for key in rows if epoch == 1 else ("converted",):  # source and reference stay the same

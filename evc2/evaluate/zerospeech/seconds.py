@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from evc2.errors import UserError
+from evc2.evaluate.jobs import AUDIO_SUFFIXES
 from evc2.evaluate.zerospeech.embeddings import name_of
 from evc2.fileio.datadir import DataDir, read_table
 from evc2.fileio.tables import rows
-
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 
 def read_list(path: str | os.PathLike[str]) -> dict[str, float]:

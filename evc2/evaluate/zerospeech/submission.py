@@ -100,14 +100,13 @@ def wav_name(trial: Trial, utt2spk: Mapping[str, str]) -> str:
 
 def wav_names(trials: Iterable[Trial], utt2spk: Mapping[str, str]) -> dict[str, str]:
     """Trial -> file name; UserError where two trials would have one."""
-    found: dict[str, str] = {}
+    trial_of: dict[str, str] = {}
     for trial in trials:
         name = wav_name(trial, utt2spk)
-        other = next((key for key, value in found.items() if value == name), None) if name in found.values() else None
-        if other:
+        other = trial_of.setdefault(name, trial.id)
+        if other != trial.id:
             raise UserError(f"trials '{other}' and '{trial.id}' would both be {name}; take one of them")
-        found[trial.id] = name
-    return found
+    return {trial: name for name, trial in trial_of.items()}
 
 
 def write_wavs(folder: str | os.PathLike[str], wavs: Mapping[str, str], names: Mapping[str, str]) -> None:
