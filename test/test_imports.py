@@ -58,6 +58,7 @@ def test_only_tasks_and_training_know_espnets_tasks():
     [
         "",
         "extract_feats",
+        "extract_spembs",
         "convert",
         "evaluate",
         "stats",
@@ -70,6 +71,8 @@ def test_only_tasks_and_training_know_espnets_tasks():
         "zs_bitrate",
         "zs_submission",
         "speaker_probe",
+        "phonemize",
+        "align",
     ],
 )
 def test_help_loads_no_torch(command):

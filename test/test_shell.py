@@ -75,7 +75,8 @@ def recipe(tmp_path):
     calls = folder / "calls"
     record = f'printf "%s\\n" "$(printf "<%s>" "$@")" >> {calls}\nexit 9\n'
     (folder / "local/data.sh").write_text(f"#!/bin/bash\n{record}")
-    spared = f'case "$*" in *show_contract*) echo world ;; *stage_done*check*) exit 1 ;; *) {record} ;; esac'
+    answers = "*needs_of*) echo conf/feats_world.yaml none ;; *show_contract*) echo world ;; *stage_done*check*) exit 1"
+    spared = f'case "$*" in {answers} ;; *) {record} ;; esac'
     (folder / "python").write_text(f"#!/bin/bash\n{spared}")
     for path in (folder / "local/data.sh", folder / "python"):
         path.chmod(0o755)

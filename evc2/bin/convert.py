@@ -44,7 +44,7 @@ def get_parser() -> ArgumentParser:
     add("--envelope", choices=("differential", "direct"), default="differential",
         help="filter the measured envelope by the change, or synthesise the converted cepstra")  # fmt: skip
     add("--duration", choices=("keep", "scale"), default="keep", help="scale: as the emotion does in the training data")
-    add("--style", choices=("mean", "reference", "random"), help="whose style; without: the system's default")
+    add("--style", choices=("mean", "reference", "random", "token"), help="whose style; without: the system's default")
     add("--reference", metavar="WAV", help="recording whose style to copy, with --style reference")
     add("--style_seed", type=int, default=0, metavar="N", help="of --style random")
     add("--plot", type=parse_bool, default=False, help="also draw spectrogram and F0, source above, converted below")
@@ -87,7 +87,7 @@ def check_pairs(args) -> None:
     """UserError for options that need one another, before anything is loaded."""
     if (args.f0 == "cwt") != (args.f0_model is not None):
         raise UserError("--f0 cwt and --f0_model DIR_OR_PACK go together: give both or neither")
-    if (args.style == "reference") != (args.reference is not None):
+    if (args.style == "reference") != (args.reference is not None) and not (args.data_dir and args.reference is None):
         raise UserError("--style reference and --reference WAV go together: give both or neither")
 
 
@@ -153,6 +153,11 @@ def convert_data_dir(args, options: dict) -> None:
     evc = load(args)
     options["reference"] = style_reference(args, evc)
     logging.info("%d trials", len(trials))
+    if evc.model.reads_text:
+        from evc2.convert.tts import TTS
+        from evc2.convert.tts_batch import speak_trials
+
+        evc, convert_trials = TTS(evc.model, evc.emotions, evc.given_vocoder), speak_trials
     return convert_trials(evc, data, trials, Path(args.out), options, args.plot, args.job, args.njobs)
 
 

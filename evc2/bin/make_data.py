@@ -11,6 +11,14 @@ def get_parser() -> ArgumentParser:
     """Return the option parser."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--manifest", required=True, help="TSV with the columns that evc2/fileio/manifest.py lists")
+    parser.add_argument(
+        "--train_manifest",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="manifest of another corpus whose utterances join the training set alone, whatever lists, columns, "
+        "--speakers and --emotion_map say; repeatable",
+    )
     parser.add_argument("--out", required=True, help="folder to write, e.g. data/speaker_dependent")
     parser.add_argument(
         "--lists",
@@ -39,7 +47,8 @@ def get_parser() -> ArgumentParser:
     parser.add_argument(
         "--directions",
         default="",
-        help='conversions to try, e.g. "neutral:angry,angry:neutral", or "4:7,7:4" by speaker (empty: each to each)',
+        help='conversions to try, e.g. "neutral:angry,angry:neutral", or "4:7,7:4" by speaker (empty: each to each); '
+        "none: there are no trials",
     )
     parser.add_argument("--sources", default="", help="instead of --directions: emotions (speakers) to start from")
     parser.add_argument("--targets", default="", help="instead of --directions: emotions (speakers) to go to")
@@ -69,7 +78,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     """Run the command."""
     args = get_parser().parse_args(cmd)
     setup_logging(args.verbose)
-    from evc2.fileio.corpus import summary, write_corpus
+    from evc2.fileio.corpus import add_to_train, summary, write_corpus
     from evc2.fileio.manifest import parse_emotion_map, read_manifest
     from evc2.fileio.pairs import (
         check_directions,
@@ -82,8 +91,8 @@ def main(cmd: Sequence[str] | None = None) -> None:
     )
     from evc2.fileio.split import by_column, by_fractions, by_lists, cut, hold_out
 
-    by, text = args.domain_by, _directions(args)
-    directions = parse_directions(text) if by == "emotion" else []
+    by, text, none = args.domain_by, _directions(args), args.directions == "none"
+    directions = parse_directions(text) if by == "emotion" and not none else []
     utterances = choose_speakers(read_manifest(args.manifest, parse_emotion_map(args.emotion_map)), args.speakers)
     levels = {row.intensity for row in utterances} - {""}
     if args.intensity and levels and args.intensity not in levels:
@@ -97,16 +106,18 @@ def main(cmd: Sequence[str] | None = None) -> None:
         if set(chosen.values()) == {"train", "test"}:
             chosen = hold_out(utterances, chosen, args.dev_fraction, args.dev_least, args.seed)
     sets = cut(utterances, chosen)
-    if by == "speaker":
+    if by == "speaker" and not none:
         directions = speaker_directions(text, sets["train"], args.sources, args.targets)
     else:
         check_directions(directions, sets["train"])
     trials = listed_trials(args.trials, sets, by) if args.trials else {}
     for name in sets:
-        if name != "train" and name not in trials:
+        if name != "train" and name not in trials and not none:
             trials[name] = make_trials(sets[name], directions, args.intensity, by)
     for name, those in trials.items():
         report_trials(name, those, needed=name != "dev")
+    for path in args.train_manifest:
+        add_to_train(sets, read_manifest(path), path)
     write_corpus(args.out, sets, trials)
     logging.info("wrote %s", args.out)
     print(summary(sets))

@@ -1,21 +1,49 @@
 """Print a feature contract, or the name of the folder below dump/ that its features go to."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from evc2.cli import ArgumentParser, parse_bool, run
+from evc2.errors import UserError
 
 
 def get_parser() -> ArgumentParser:
     """Return the parser."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--contract", required=True, help="feature contract (conf/feats_<name>.yaml)")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--contract", help="feature contract (conf/feats_<name>.yaml)")
+    what.add_argument(
+        "--needs_of",
+        metavar="CONFIG",
+        help="training configuration: print the contract that it is for, and where durations of phones come from "
+        "(learned, or none where the system reads no text)",
+    )
     parser.add_argument("--dirname", type=parse_bool, default=False, help="print the folder's name only")
     return parser
+
+
+def needs(path: str) -> tuple[str, str]:
+    """The feature contract that a training configuration names, and ``learned`` or ``none``."""
+    import yaml
+
+    from evc2.systems import READS_TEXT
+
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: expected a readable YAML file: {error}") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: expected a training configuration, found no keys")
+    contract = config.get("feats_contract") or "conf/feats_world.yaml"
+    return str(contract), "learned" if config.get("system") in READS_TEXT else "none"
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
     """Print `name_digest`, and unless --dirname true every key with its value."""
     args = get_parser().parse_args(cmd)
+    if args.needs_of:
+        print(*needs(args.needs_of))
+        return
     from evc2.feats.contract import FeatureContract
 
     contract = FeatureContract.load(args.contract)

@@ -34,7 +34,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     args = get_parser().parse_args(cmd)
     import yaml
 
-    from evc2.systems import build, voices_like
+    from evc2.systems import build, get_class, voices_like
 
     try:
         with open(args.config, encoding="utf-8") as f:
@@ -54,6 +54,10 @@ def main(cmd: Sequence[str] | None = None) -> None:
             print("102 speakers, two of them V001 and V002, stand for those of the training data", file=sys.stderr)
             speakers = [*(f"S{k:03d}" for k in range(1, 101)), "V001", "V002"]
             conf = {**conf, "speakers": speakers, "voices": voices_like(speakers, conf["voices"])}
+        if get_class(config["system"]).reads_text and not conf.get("speakers"):
+            print("10 speakers, 8 emotions and 100 phones stand for those of the training data", file=sys.stderr)
+            counts = {"speakers": 10, "emotions": 8, "tokens": 100}
+            conf = {**conf, **{key: [f"{key}{k}" for k in range(n)] for key, n in counts.items()}}
         model = build(config["system"], conf)
     total = 0
     for name, network in model.networks().items():

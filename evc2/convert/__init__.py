@@ -1,11 +1,11 @@
 """Conversion of speech: what the commands, the recipes and a web page call.
 
-The class is imported late, because it needs torch and the commands' `--help` does not.
+The classes are imported late, because they need torch and the commands' `--help` does not.
 """
 
 from typing import Any
 
-__all__ = ["EVC"]
+__all__ = ["EVC", "TTS"]
 
 
 def __getattr__(name: str) -> Any:
@@ -13,4 +13,8 @@ def __getattr__(name: str) -> Any:
         from evc2.convert.evc import EVC
 
         return EVC
+    if name == "TTS":
+        from evc2.convert.tts import TTS
+
+        return TTS
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,6 +26,8 @@ def resolve(options: Options, model: AbsEVCModel, emotions: Sequence[str], f0_mo
         UserError: unknown emotion, speaker or style; no source emotion where there are several; options that this
             system or the F0 model cannot serve.
     """
+    if model.reads_text:
+        raise UserError("this system speaks text instead of converting recordings: use `evc2 synthesize --text ...`")
     source, domains = options.source_emotion, model.emotions
     check_asked(options, model)
     if source is None and len(domains) == 2 and options.emotion in domains:

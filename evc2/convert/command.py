@@ -6,6 +6,7 @@ from typing import Any
 from evc2.cli import vocoder_conf
 from evc2.convert.evc import EVC
 from evc2.convert.loading import check_device, contract_of
+from evc2.convert.tts import TTS
 from evc2.errors import UserError
 from evc2.fileio.audio import read_audio
 from evc2.vocoder import build_vocoder
@@ -17,6 +18,13 @@ def load(args: Namespace) -> EVC:
     if args.vocoder is not None:
         vocoder = build_vocoder(args.vocoder, contract_of(args.model), check_device(args.device), **conf)
     return EVC.from_pretrained(args.model, args.model_file, args.device, vocoder, args.f0_model)
+
+
+def load_tts(args: Namespace) -> TTS:
+    """The system that reads text which the options of evc2.bin.synthesize name, with the vocoder asked for."""
+    args.f0_model = None
+    evc = load(args)
+    return TTS(evc.model, evc.emotions, evc.given_vocoder)
 
 
 def style_reference(args: Namespace, evc: EVC) -> dict[str, Any] | None:

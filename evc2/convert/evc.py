@@ -57,6 +57,11 @@ class EVC:
         self._vocoder, self.f0_model = vocoder, f0_model
 
     @property
+    def given_vocoder(self) -> AbsVocoder | None:
+        """The vocoder that was asked for, None where the choice is left."""
+        return self._vocoder
+
+    @property
     def vocoder(self) -> AbsVocoder:
         """What makes the sound of mel spectrograms; chosen when it is first asked for, unless it was given."""
         if self._vocoder is None:

@@ -32,12 +32,16 @@ def gta_part(evc: EVC, data: DataDir, out: Path, job: int = 1, njobs: int = 1) -
     speakers = data.table("utt2spk")
     emotions = data.table("utt2emo") if data.has("utt2emo") else {}
     known = set(evc.stats.speakers)
+    phones = data.table("phones") if data.has("phones") else {}
+    durations = ScpReader(data.path / "durations.scp") if (data.path / "durations.scp").is_file() else {}
     (out / "feats.scp").unlink(missing_ok=True)
     path = out / "arks" / f"feats.{job}.ark"
     utts = part(data.utts, job, njobs)
     with ArkWriter(path, path.with_suffix(".scp")) as writer:
         for utt in utts:
             source = {name: reader[utt] for name, reader in readers.items()}
+            if utt in durations:
+                source |= {"phones": phones[utt].split(), "durations": durations[utt]}
             speaker = speakers[utt] if speakers[utt] in known else None
             feats = evc.model.teacher_forced({**source, "speaker": speaker, "emotion": emotions.get(utt)})
             if feats.shape != source["feats"].shape:

@@ -197,10 +197,11 @@ def conversion_distances(new: np.ndarray, reference: np.ndarray, source: np.ndar
     """What validation says of a conversion, beside the unconverted source.
 
     Args:
-        new, reference, source: mel-cepstra [T, D] without c0; ``new`` and ``source`` of one length.
+        new, reference, source: mel-cepstra [T, D] without c0; the source of any length.
 
     Returns:
-        ``mcd``, ``mcd_source`` and the distance moved ``mcd_moved`` in dB; ``gv``, the ratio of variances; and
+        ``mcd``, ``mcd_source`` and the distance moved ``mcd_moved`` in dB (frame by frame where the conversion
+        keeps the time axis); ``gv``, the ratio of variances; and
         ``mcd_gv``, the MCD after the variances are made equal, by which the best model is chosen: plain MCD is lowest
         in the first epochs, when the networks still give something near the mean spectrum.
     """
@@ -208,6 +209,6 @@ def conversion_distances(new: np.ndarray, reference: np.ndarray, source: np.ndar
         "mcd": mcd(new, reference),
         "mcd_gv": mcd(equal_variance(new, reference), reference),
         "mcd_source": mcd(source, reference),
-        "mcd_moved": mcd(new, source, dtw=False),
+        "mcd_moved": mcd(new, source, dtw=len(new) != len(source)),
         "gv": variance_ratio(new, reference),
     }

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,14 +20,14 @@ import numpy as np
 from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
 from evc2.feats.extract import extract, names
-from evc2.feats.prepare import TOO_LONG, Preparation, Prepared, prepare
+from evc2.feats.prepare import TOO_LONG, Bounds, Preparation, Prepared, prepare
 from evc2.fileio.ark import ArkWriter, ScpReader
 from evc2.fileio.audio import read_audio, write_audio
 from evc2.fileio.datadir import DataDir, read_table, subset, write_table
 
 SHOWN = 10
-_OPTIONAL = ("utt2gain", "utt2pauses")  # written where --loudness and --vad are in use
-_FEATURE_FILES = ("feats.scp", "f0.scp", "power.scp", "utt2num_frames")
+_OPTIONAL = ("utt2gain", "utt2pauses", "utt2textgrid")  # written where --loudness, --vad, --textgrids are in use
+_FEATURE_FILES = ("feats.scp", "f0.scp", "power.scp", "utt2num_frames", "phones", "durations.scp")
 
 
 def part(utts: Sequence[str], job: int, njobs: int) -> list[str]:
@@ -57,12 +57,12 @@ def read_utt(data: DataDir, utt: str, rate: int | None = None) -> tuple[np.ndarr
     return read_audio(wavs[recording], rate, start, stop)
 
 
-def _prepared(data: DataDir, utt: str, rate: int, how: Preparation) -> Prepared | str:
+def _prepared(data: DataDir, utt: str, rate: int, how: Preparation, bounds: Bounds | None) -> Prepared | str:
     try:
         wav, found_rate = read_utt(data, utt)
     except UserError as error:
         return " ".join(str(error).split())
-    return prepare(wav, found_rate, rate, how)
+    return prepare(wav, found_rate, rate, how, bounds)
 
 
 def format_part(
@@ -72,6 +72,7 @@ def format_part(
     job: int = 1,
     njobs: int = 1,
     how: Preparation | None = None,
+    bounds_of: Callable[[str], Bounds | str] | None = None,
 ) -> None:
     """Write OUT/wav/<utt>.wav (16 bit, mono, the contract's rate) for one part of a data directory.
 
@@ -81,6 +82,7 @@ def format_part(
         out: the folder to make.
         job, njobs: which part of how many.
         how: trimming, level, pauses and limits of length; its defaults without it.
+        bounds_of: gives where the speech of an utterance lies, to be cut there, or the reason why nobody knows.
 
     An utterance that cannot be used is left out and listed with the reason in OUT/split<N>/<J>/skipped.
     """
@@ -89,15 +91,16 @@ def format_part(
     if out.resolve() == data.path.resolve():
         raise UserError(f"{out}: source and destination are one folder; choose another --out")
     (out / "wav.scp").unlink(missing_ok=True)  # of an earlier run; it comes back when all is done anew
-    wavs, samples, trims, gains, pauses, skipped = {}, {}, {}, {}, {}, {}
+    wavs, samples, trims, gains, pauses, sources, skipped = {}, {}, {}, {}, {}, {}, {}
     for utt in part(data.utts, job, njobs):
         path = out / "wav" / f"{utt}.wav"
         if "/" in utt or utt.startswith("."):
             raise UserError(f"{data.path}: the utterance id '{utt}' cannot be a file name")
+        bounds = bounds_of(utt) if bounds_of else None
         if data.segments is None and utt not in data.table("wav.scp"):
             result = "not in wav.scp"
         else:
-            result = _prepared(data, utt, contract.rate, how)
+            result = bounds if isinstance(bounds, str) else _prepared(data, utt, contract.rate, how, bounds)
         if isinstance(result, str):
             skipped[utt] = result
             path.unlink(missing_ok=True)
@@ -108,8 +111,10 @@ def format_part(
             gains[utt] = f"{result.gain:.2f}" + " limited" * result.limited
         if how.vad != "none":
             pauses[utt] = f"{result.pauses:.3f}"
+        if bounds is not None:
+            sources[utt] = bounds.source
     folder = out / f"split{njobs}" / str(job)
-    for name, table in zip(_OPTIONAL, (gains, pauses), strict=True):
+    for name, table in zip(_OPTIONAL, (gains, pauses, sources), strict=True):
         write_table(folder / name, table)
     write_table(folder / "utt2num_samples", samples)
     write_table(folder / "utt2trim", trims)
@@ -128,8 +133,9 @@ def merge_format(
     """Join the parts that format_part wrote into a data directory OUT; features of older audio there are removed.
 
     Written: wav.scp, utt2num_samples, utt2trim (first and last second kept of the utterance); where such work was asked
-    for, utt2gain (dB, and `limited` where the peak allowed less) and utt2pauses (seconds cut); skipped; and the other
-    tables of `data_dir` cut to what was kept (segments have done their work and are left out).
+    for, utt2gain (dB, and `limited` where the peak allowed less), utt2pauses (seconds cut) and utt2textgrid (what it
+    was cut by); skipped; and the other tables of `data_dir` cut to what was kept (segments have done their work and are
+    left out).
 
     Returns:
         How many utterances were kept and skipped.

@@ -12,6 +12,7 @@ from evc2.feats.pauses import cut_pauses
 from evc2.feats.trim import speech_bounds
 from evc2.fileio.audio import MIN_SECONDS, audio_problem
 
+BEYOND = 0.05  # seconds that an alignment may end after its audio: by rounding, or by the aligner's last frame
 TOO_LONG = "longer than"  # how the reason begins that is no defect of the recording
 
 
@@ -42,6 +43,14 @@ class Preparation:
         return None
 
 
+class Bounds(NamedTuple):
+    """Where the speech of an utterance lies, as an alignment says."""
+
+    start: float  # seconds from the start of the utterance
+    stop: float
+    source: str  # name of the file that says so
+
+
 class Prepared(NamedTuple):
     """An utterance as it is written, and what was done to it."""
 
@@ -53,15 +62,28 @@ class Prepared(NamedTuple):
     pauses: float = 0.0  # seconds cut out
 
 
-def prepare(wav: np.ndarray, found_rate: int, rate: int, how: Preparation) -> Prepared | str:
-    """Return the utterance `wav` [n] of `found_rate` Hz at `rate` Hz, or the reason why it cannot be used."""
+def prepare(
+    wav: np.ndarray, found_rate: int, rate: int, how: Preparation, bounds: Bounds | None = None
+) -> Prepared | str:
+    """Return the utterance `wav` [n] of `found_rate` Hz at `rate` Hz, or the reason why it cannot be used.
+
+    With `bounds` it is cut there and not by its level.
+    """
     # A limit above the usual one is judged below, after trimming; one below it is a corpus with snippets on purpose.
     problem = audio_problem(wav, found_rate, min(MIN_SECONDS, how.min_seconds))
     if problem is not None:
         return problem
     cuts = how.vad != "none"
-    start, stop = (0, len(wav)) if how.trim_db is None else speech_bounds(wav, found_rate, how.trim_db)
-    after = "" if how.trim_db is None else " after trimming"
+    start, stop, after = 0, len(wav), ""
+    if bounds is not None:
+        if bounds.stop > len(wav) / found_rate + BEYOND or bounds.start < 0:
+            found = f"{bounds.start:.2f} to {bounds.stop:.2f} s of {len(wav) / found_rate:.2f} s"
+            return f"{bounds.source} belongs to another recording: its speech is at {found}"
+        start, stop = (min(len(wav), int(second * found_rate + 0.5)) for second in bounds[:2])
+        after = f" by {bounds.source}"
+    elif how.trim_db is not None:
+        start, stop = speech_bounds(wav, found_rate, how.trim_db)
+        after = " after trimming"
     # With pauses still to be cut, nobody can say yet that it is too long.
     problem = how.length_problem((stop - start) / found_rate, float("inf") if cuts else how.max_seconds, after)
     if problem is not None:

@@ -79,6 +79,28 @@ def write_corpus(
             write_text(new / "lists" / f"{name}.txt", "".join(f"{row.utt}\n" for row in sets[name]))
 
 
+def add_to_train(sets: Mapping[str, list[Utterance]], utterances: Sequence[Utterance], source: str) -> None:
+    """Add utterances of another corpus to the set `train`, in the order of ids.
+
+    Args:
+        sets: set -> utterances; `train` is changed.
+        utterances: those to add.
+        source: where they come from, for messages.
+
+    Raises:
+        UserError: an utterance or a speaker that the sets have already, or times within recordings in only one of both.
+    """
+    present = [row for members in sets.values() for row in members]
+    for attribute, what in (("utt", "utterance"), ("speaker", "speaker")):
+        twice = {getattr(row, attribute) for row in utterances} & {getattr(row, attribute) for row in present}
+        if twice:
+            raise UserError(f"{source}: the {what} '{min(twice)}' is in the corpus that it is to join, too; rename one")
+    if len({bool(row.start) for row in (*present, *utterances)}) > 1:
+        raise UserError(f"{source}: expected times within recordings in both corpora or in neither, found one with")
+    sets["train"].extend(utterances)
+    sets["train"].sort(key=lambda row: row.utt)
+
+
 def write_data_dir(path: str | os.PathLike[str], utterances: Sequence[Utterance]) -> None:
     """Write one data directory. Optional tables are there when an utterance has something to say in them."""
     path = Path(path)

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 SYSTEMS = {
     "cyclegan": "evc2.systems.cyclegan:CycleGAN",
     "cyclegan_cwt": "evc2.systems.cyclegan_cwt:CycleGANCWT",
+    "emotts": "evc2.systems.emotts:EmoTTS",
     "munit": "evc2.systems.munit:MUNIT",
     "vaegan": "evc2.systems.vaegan:VAEGAN",
     "vqvae": "evc2.systems.vqvae:VQVAE",
 }
+
+READS_TEXT = frozenset({"emotts"})
+"""Those that speak text (their class says so too): they need phones and durations beside features."""
 
 
 def get_class(name: str) -> type["AbsEVCModel"]:

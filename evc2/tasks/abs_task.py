@@ -15,11 +15,12 @@ from evc2.feats.contract import FeatureContract
 from evc2.train.abs_model import AbsTurnModel
 from evc2.train.collate_fn import build_collate
 from evc2.train.options import resolve_amp
-from evc2.train.schedulers import ConstantThenLinear, ConstantThenLinearEpoch
+from evc2.train.schedulers import ConstantThenLinear, ConstantThenLinearEpoch, NoamAnneal
 from evc2.train.trainer import EVCTrainer
 
 scheduler_classes["constantthenlinear"] = ConstantThenLinear
 scheduler_classes["constantthenlinearepoch"] = ConstantThenLinearEpoch
+scheduler_classes["noamanneal"] = NoamAnneal
 TURN_KEYS = ("optim", "grad_clip", "start_step")  # of a turn's entry in optims; the rest goes to the optimizer
 
 

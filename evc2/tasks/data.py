@@ -17,8 +17,9 @@ from evc2.fileio.datadir import DataDir
 from evc2.systems import get_class
 from evc2.train.abs_model import emotions_of, speakers_of
 from evc2.train.collate_fn import CropDataset, CropPairDataset, Cropper, CropSetDataset
-from evc2.train.iterators import EVCIterFactory, drawn_plan, pair_plan, set_plan, single_plan
+from evc2.train.iterators import EVCIterFactory, drawn_plan, length_plan, pair_plan, set_plan, single_plan
 from evc2.train.monitor import TrialSet
+from evc2.train.utterances import UtteranceDataset
 from evc2.train.wav_crops import WavCrops
 
 
@@ -52,6 +53,14 @@ def build_factory(args: argparse.Namespace, options: Any, mode: str) -> EVCIterF
     system = get_class(args.system)
     if not train and args.valid_trials:
         common["trials"] = build_trials(args, folder)
+    if system.collation == "utterance":
+        kept = {name: conf_value(args, name) for name in ("tokens", "speakers", "emotions", "unlabelled")}
+        whole = UtteranceDataset(DataDir(folder), **kept)
+        logging.info("[%s] %d utterances, %d with a known emotion", mode, len(whole), whole.labelled)
+        plan = length_plan(
+            whole.lengths, options.num_iters_per_epoch, options.batch_size, args.seed, train, rank, world
+        )
+        return EVCIterFactory(whole, plan, **common)
     if system.collation == "crop_wav":
         contract = FeatureContract.from_dict(args.feats_contract)
         gain = tuple(args.gain) if train and args.gain else None

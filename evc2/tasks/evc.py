@@ -16,6 +16,7 @@ from evc2.feats.stats import Stats
 from evc2.fileio.atomic import atomic_path
 from evc2.systems import SYSTEMS, build, get_class, voices_like
 from evc2.tasks.abs_task import TurnTask
+from evc2.tasks.adopt import adopt
 from evc2.tasks.data import build_factory, conf_value
 from evc2.train.abs_model import AbsEVCModel
 
@@ -94,6 +95,8 @@ class EVCTask(TurnTask):
             name_voices(args)
         elif args.domain_by == "speaker":
             raise UserError(f"domain_by speaker: the system {args.system} converts emotions and keeps the speaker")
+        if system.reads_text:
+            args.system_conf |= system.labels_of(args.system_conf, Stats.load(args.stats), args.train_dir)
         if "domains" not in known:
             return
         domains = conf_value(args, "domains")
@@ -112,6 +115,8 @@ class EVCTask(TurnTask):
         model = build(args.system, args.system_conf)
         model.contract, model.stats = contract, Stats.load(args.stats)
         model.check_contract()
+        model.take_vectors(args.train_dir)
+        args.init_param = [adopt(model, path) for path in args.init_param]
         args.labels = {"speakers": list(model.stats.speakers), "emotions": list(model.stats.emotions)}
         if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
             with atomic_path(Path(args.output_dir) / "stats.npz") as temporary:

@@ -32,6 +32,8 @@ class ConversionTarget:
         reference: for the style ``reference``: ``feats``, ``f0``, ``power``, ``speaker``, ``emotion`` of an utterance,
             as for a source.
         seed: of a random style.
+        voice: of systems that speak text: a speaker vector [D] instead of one of the model's speakers.
+        speed: of the same: rate of speech, 1 as learned, 2 twice as fast.
     """
 
     emotion: str | None = None
@@ -41,6 +43,8 @@ class ConversionTarget:
     style: str | None = None
     reference: Mapping[str, Any] | None = None
     seed: int = 0
+    voice: np.ndarray | None = None
+    speed: float = 1.0
 
     @property
     def spectrum_share(self) -> float:
@@ -57,7 +61,8 @@ class AbsTurnModel(AbsESPnetModel):
 
     Class attributes:
         turns: names of the updates in their order, each with an optimizer of its own; an instance may have fewer.
-        collation: how utterances become a batch: ``pad``, ``crop``, ``crop_pair``, ``crop_set`` or ``crop_wav``.
+        collation: how utterances become a batch: ``pad``, ``crop``, ``crop_pair``, ``crop_set``, ``crop_wav`` or
+            ``utterance``.
         not_averaged: prefixes of state that the average of several models takes from the first of them as it is.
         required, optional: names of the inputs (``feats`` is read from ``feats.scp`` and so on).
 
@@ -128,6 +133,8 @@ class AbsEVCModel(AbsTurnModel):
         loudness: level in dBFS that quieter recordings are raised to before conversion; None: none is.
         per_code: frames of a discrete unit, of systems that have units (their ``encode`` gives them); else None.
         max_domains: how many domains a model can have (systems with an argument ``domains``).
+        reads_text: whether it speaks ``phones`` (of a source, or of any text) instead of converting a recording. Such
+            systems have ``g2p``, how text becomes phones.
 
     Instances carry ``contract`` and ``stats`` once EVCTask or ``EVC.from_pretrained`` has set them.
     """
@@ -139,6 +146,7 @@ class AbsEVCModel(AbsTurnModel):
     loudness: float | None = None
     per_code: ClassVar[int | None] = None
     max_domains: ClassVar[int] = 2
+    reads_text: ClassVar[bool] = False
     stats: Stats
 
     @classmethod
@@ -156,6 +164,27 @@ class AbsEVCModel(AbsTurnModel):
         """
         return ScpReader(f"{folder}/feats.scp"), Normalizer(stats, conf("normalize_by") or "speaker_emotion")
 
+    @classmethod
+    def labels_of(cls, conf: Mapping[str, Any], stats: Stats, folder: str) -> dict[str, Any]:
+        """Keys of system_conf that the training data name, for systems that are built from these; else none.
+
+        Args:
+            conf: system_conf; what it gives already stays.
+            stats: of the training data.
+            folder: their feature directory.
+        """
+        return {}
+
+    @property
+    def label_rows(self) -> dict[str, str]:
+        """Entries of state_dict with a row for every label, and the attribute that lists these labels; with
+        ``--init_param`` their rows go by label.
+        """
+        return {}
+
+    def take_vectors(self, folder: str) -> None:
+        """Take from the feature directory of the training what the model keeps beside its parameters; else nothing."""
+
     def check_contract(self) -> None:
         """UserError for a contract that the system cannot work on; called once the contract is set, in training and for
         conversion.
@@ -167,7 +196,7 @@ class AbsEVCModel(AbsTurnModel):
 
         Args:
             source: ``feats`` [T, D], ``f0`` [T] in Hz, ``power`` [T] in nats (numpy), ``speaker`` and ``emotion``
-                (None when unknown).
+                (None when unknown); for systems that read text ``phones``, a list.
             target: what it is to become.
 
         Returns:

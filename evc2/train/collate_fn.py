@@ -15,6 +15,7 @@ from espnet2.train.collate_fn import CommonCollateFn
 from evc2.errors import UserError
 from evc2.feats.normalize import Normalizer
 from evc2.fileio.ark import ScpReader
+from evc2.train.utterances import collate_utterances
 
 
 def crop_start(total: int, length: int, key: str) -> int:
@@ -109,4 +110,6 @@ def build_collate(kind: str) -> Callable[[Sequence[tuple[str, dict[str, np.ndarr
         return CommonCollateFn(float_pad_value=0.0, int_pad_value=0)
     if kind in ("crop", "crop_pair", "crop_set", "crop_wav"):
         return collate_equal
-    raise UserError(f"collation is {kind!r}, expected pad, crop, crop_pair, crop_set or crop_wav")
+    if kind == "utterance":
+        return collate_utterances
+    raise UserError(f"collation is {kind!r}, expected pad, crop, crop_pair, crop_set, crop_wav or utterance")

@@ -165,6 +165,41 @@ def single_plan(
     return plan
 
 
+def length_plan(
+    lengths: Mapping[str, int], iters: int | None, batch_size: int, seed: int, train: bool, rank: int, world: int
+) -> Plan:
+    """Batches of utterances of about one length, made up anew in every pass; validation goes once over all, by length.
+
+    Args:
+        lengths: of every utterance.
+        iters: batches an epoch (None: as many as make one pass); epochs go on where the one before stopped.
+    """
+    utts = sorted(lengths)
+    by_length = sorted(utts, key=lambda utt: (lengths[utt], utt))
+    size = -(-len(utts) // batch_size)
+
+    def one_pass(number: int) -> list[list[str]]:
+        rng = np.random.default_rng([seed, number])
+        order = [utts[i] for i in rng.permutation(len(utts))]
+        batches = []
+        for i in range(0, len(order), 8 * batch_size):  # sorted in groups, so that mates differ from pass to pass
+            group = sorted(order[i : i + 8 * batch_size], key=lambda utt: lengths[utt])
+            batches += [group[j : j + batch_size] for j in range(0, len(group), batch_size)]
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def plan(epoch: int) -> list[list[str]]:
+        if not train:
+            chosen = [by_length[i : i + batch_size] for i in range(0, len(by_length), batch_size)]
+            return shard([batch for batch in chosen if len(batch) >= world], rank, world)
+        count = iters or size
+        first = (epoch - 1) * count
+        flow = (b for number in range(first // size, (first + count - 1) // size + 1) for b in one_pass(number))
+        chosen = list(islice(flow, first % size, first % size + count))
+        return shard([batch for batch in chosen if len(batch) >= world], rank, world)
+
+    return plan
+
+
 def drawn_plan(
     utts: Sequence[str], iters: int | None, batch_size: int, seed: int, train: bool, rank: int, world: int
 ) -> Plan:

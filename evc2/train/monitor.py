@@ -15,6 +15,10 @@ from evc2.fileio.ark import ScpReader
 from evc2.fileio.atomic import atomic_path
 from evc2.fileio.datadir import DataDir, Trial, read_trials
 from evc2.train.abs_model import AbsEVCModel, ConversionTarget
+from evc2.vocoder import choose_vocoder
+
+HEARD = 4
+"""Directions of which sound is made by a vocoder, which takes time."""
 
 
 class StatsBuffer:
@@ -92,6 +96,8 @@ class TrialSet:
         data, emotions = DataDir(data_dir), set(emotions)
         self.spk, self.emo = data.table("utt2spk"), data.table("utt2emo")
         self.readers = {name: ScpReader(f"{data_dir}/{name}.scp") for name in names}
+        self.vocoder: Any = None
+        self.phones = data.table("phones") if data.has("phones") else {}
         known = set(data.utts)
         usable = [t for t in read_trials(trials) if {t.source, t.reference or t.source} <= known]
         fits = [t for t in usable if {t.emotion, self.emo[t.source]} <= emotions]
@@ -122,7 +128,8 @@ class TrialSet:
 
     def features(self, utt: str) -> dict[str, Any]:
         feats = {name: reader[utt] for name, reader in self.readers.items()}
-        return {**feats, "speaker": self.spk[utt], "emotion": self.emo[utt]}
+        phones = {"phones": self.phones[utt].split()} if utt in self.phones else {}
+        return {**feats, **phones, "speaker": self.spk[utt], "emotion": self.emo[utt]}
 
     def score(self, model: AbsEVCModel, reporter: SubReporter) -> None:
         """Report the mean of the model's own metrics over the trials."""
@@ -132,9 +139,20 @@ class TrialSet:
                 reporter.register(scores, 1.0)
                 reporter.next()
 
+    def vocode(self, rows: Mapping[str, Mapping[str, Any]], writer: Any, name: str, epoch: int, contract: Any) -> None:
+        """Sound of mel spectrograms: what was converted, and (in the first epoch) the reference by the same vocoder."""
+        if self.vocoder is None:
+            self.vocoder = choose_vocoder(contract)
+        heard = {"converted": "converted"} | ({"reference": "reconstructed"} if epoch == 1 else {})
+        for key, title in heard.items():
+            if key in rows:
+                wav = self.vocoder({"feats": np.asarray(rows[key]["feats"])}, contract=contract)
+                wav = wav / max(1.0, float(np.abs(wav).max()))
+                writer.add_audio(f"{name}/{title}", wav, epoch, self.vocoder.contract.rate)
+
     def show(self, model: AbsEVCModel, writer: Any, epoch: int, folder: Path, count: int = 12) -> None:
         """Pictures and sound of the first trial of each direction: to TensorBoard, the pictures to ``folder`` too."""
-        for (source_name, target_name), trial in list(self.shown.items())[:count]:
+        for number, ((source_name, target_name), trial) in enumerate(list(self.shown.items())[:count]):
             source = self.features(trial.source)
             name, rows = f"{source_name}_to_{target_name}", {"source": source}
             target = ConversionTarget(trial.emotion, trial.speaker if trial.speaker != source["speaker"] else None)
@@ -153,6 +171,8 @@ class TrialSet:
                 if "spoken" in rows:
                     wav = model.convert(source, target)["wav"]
                     writer.add_audio(f"{name}/converted", wav, epoch, model.contract.rate)
+                elif number < HEARD:
+                    self.vocode(rows, writer, name, epoch, model.contract)
                 continue
             for key in rows if epoch == 1 else ("converted",):  # source and reference stay the same
                 writer.add_audio(f"{name}/{key}", preview(rows[key], model), epoch, model.contract.rate)

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from evc2.bin.make_data import get_parser, main
 from evc2.errors import UserError
 from evc2.fileio.datadir import DataDir, read_trials, validate
-from evc2.fileio.manifest import Utterance, write_manifest
+from evc2.fileio.manifest import Utterance, read_manifest, write_manifest
 
 
 @pytest.fixture
@@ -179,3 +181,67 @@ def test_unknown_option(capsys):
     with pytest.raises(SystemExit):
         get_parser().parse_args(["--manifest", "m", "--out", "o", "--direction", "x"])
     assert "--directions" in capsys.readouterr().err
+
+
+@pytest.fixture
+def others(tmp_path):
+    """Manifest of another corpus: speaker abe, two utterances, one of which names a set of its own."""
+    rows = []
+    for i in range(2):
+        path = tmp_path / f"abe-{i}.wav"
+        path.write_bytes(b"")
+        rows.append(Utterance(path.stem, "abe", "other", "m", str(path), "Others say this", set=["test", ""][i]))
+    write_manifest(tmp_path / "others.tsv", rows)
+    return tmp_path / "others.tsv"
+
+
+@pytest.mark.parametrize("by", ["column", "lists", "fractions"])
+def test_another_corpus_joins_the_training_set_alone(manifest, others, by):
+    """Whatever the split, and --speakers and --emotion_map of the corpus itself; nothing else changes."""
+    options = ["--directions", "neutral:angry", "--emotion_map", "calm:neutral", "--speakers", "ann bob"]
+    if by == "lists":
+        lists = manifest.parent / "lists"
+        lists.mkdir()
+        for name, numbers in (("train", (0, 1)), ("dev", (3,)), ("test", (4, 5))):
+            utts = [f"{s}-{e}-{i}" for s in ("ann", "bob") for e in ("neutral", "angry") for i in numbers]
+            (lists / f"{name}.txt").write_text("\n".join(utts) + "\n")
+        options += ["--lists", str(lists)]
+    elif by == "fractions":
+        text = manifest.read_text()
+        for name in ("train", "dev", "test"):
+            text = text.replace(f"\t{name}\t", "\t\t")
+        manifest.write_text(text)
+    alone = make(manifest, *options)
+    joined = make(manifest, *options, "--train_manifest", str(others), out=manifest.parent / "joined")
+    for name in ("dev", "test"):
+        files = sorted(path.name for path in (alone / name).iterdir())
+        assert files == sorted(path.name for path in (joined / name).iterdir())
+        for file in files:
+            assert (alone / name / file).read_bytes() == (joined / name / file).read_bytes()
+    before, after = DataDir(alone / "train"), DataDir(joined / "train")
+    assert after.utts == sorted([*before.utts, "abe-0", "abe-1"])
+    assert after.table("utt2emo")["abe-0"] == "other" and after.table("text")["abe-1"] == "Others say this"
+    assert (joined / "lists/train.txt").read_text().splitlines() == after.utts
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"utt": "ann-angry-4", "speaker": "ann"}, "the utterance 'ann-angry-4' is in the corpus that it is to join"),
+        ({"utt": "ann-new", "speaker": "ann"}, "the speaker 'ann' is in the corpus that it is to join"),
+        ({"start": "0.1", "stop": "0.5"}, "times within recordings in both corpora or in neither"),
+    ],
+)
+def test_what_cannot_join(manifest, others, changes, message):
+    write_manifest(others, [replace(read_manifest(others)[0], **changes)])
+    with pytest.raises(UserError, match=f"others.tsv.*{message}"):
+        make(manifest, "--directions", "neutral:angry", "--train_manifest", str(others))
+    assert not (manifest.parent / "data").exists()
+
+
+def test_no_trials(manifest):
+    """For corpora to learn from; without a word of directions it is a mistake, as ever."""
+    for by in ("emotion", "speaker"):
+        out = make(manifest, "--directions", "none", "--domain_by", by)
+        assert [len(DataDir(out / name).utts) for name in ("train", "dev", "test")] == [18, 6, 12]
+        assert not list(out.glob("*/trials"))

@@ -1,14 +1,19 @@
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
 from evc2.errors import UserError
+from evc2.fileio.datadir import DataDir, validate
 from evc2.fileio.manifest import read_manifest
 from evc2.fileio.split import read_lists
 
@@ -158,3 +163,77 @@ def test_download(ravdess, record, tmp_path):
 def test_real_files(ravdess, real_data):
     rows = ravdess.read_corpus(real_data("ravdess"))
     assert len(rows) == 60 * len({row.speaker for row in rows})
+
+
+@pytest.mark.parametrize("split", sorted(path.name for path in SPLITS.iterdir()))
+def test_every_recording_is_in_one_list_of_every_split(ravdess, split):
+    """The published code loses half of the corpus to file names without the statement."""
+    names = [name for actor in range(1, 25) for name in ravdess.names_of(actor)]
+    listed = read_lists(SPLITS / split)  # an utterance in two lists is an error there
+    assert len(names) == 1440
+    assert sorted(listed) == sorted(f"Actor_{name[-2:]}-{name}" for name in names)
+
+
+def run_data_sh(tmp_path, *options):
+    """Stage 1 on four actors, whose audio nobody opens, through local/data.sh; return its status and log."""
+    words = ["--db_root", str(tmp_path / "db"), "--out", str(tmp_path / "data"), *options]
+    environment = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(
+        ["local/data.sh", *words], cwd=SPLITS.parents[1], env=environment, capture_output=True, text=True, timeout=100
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.fixture
+def libraries(ravdess, tmp_path):
+    """Four actors, and two other corpora: three LibriSpeech recordings of two speakers, three of LJSpeech's layout."""
+    lay_out(ravdess, tmp_path / "db", actors=(3, 4, 9, 15))
+    for name in ("103-1-0000", "103-1-0001", "1034-2-0000"):
+        path = tmp_path / f"ls/sub/{name}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    (tmp_path / "ls/SPEAKERS.TXT").write_text("103 | F | x\n1034 | M | x\n")
+    (tmp_path / "ls/t.tsv").write_text("103-1-0000\tOne.\nsub/103-1-0001.flac\tTwo.\n1034-2-0000\tThree.\n")
+    (tmp_path / "lj/wavs").mkdir(parents=True)
+    (tmp_path / "lj/metadata.csv").write_text("LJ001-0001|Four.|Four.\n")
+    (tmp_path / "lj/wavs/LJ001-0001.wav").write_bytes(b"x")
+    return tmp_path
+
+
+@pytest.mark.parametrize("split", ["speaker_dependent", "speaker_disjoint"])
+def test_unlabelled_corpora_join_the_training(libraries, split):
+    assert run_data_sh(libraries, "--split", split) == (0, ANY)
+    alone = {path.relative_to(libraries): path.read_bytes() for path in libraries.glob("data/*/*")}
+    dbs = f"librispeech:{libraries}/ls:t.tsv,ljspeech:{libraries}/lj"
+    assert run_data_sh(libraries, "--split", split, "--unlabelled_db", dbs) == (0, ANY)
+    for file, content in alone.items():  # trials of the other sets, too
+        if file.parts[1] != "train" and file.name != "train.txt":
+            assert (libraries / file).read_bytes() == content, file
+    data = DataDir(libraries / "data/train")
+    validate(data.path, need=("wav.scp", "utt2spk", "spk2utt", "text", "utt2emo", "utt2intensity", "spk2gender"))
+    new = {"103-1-0000": "One.", "103-1-0001": "Two.", "1034-2-0000": "Three.", "LJ001-0001": "Four."}
+    before = len(alone[Path("data/train/text")].splitlines())
+    assert len(data.utts) == before + len(new) and before > 100
+    for utt, text in new.items():
+        assert (data.table("text")[utt], data.table("utt2emo")[utt]) == (text, "other")
+        assert data.table("utt2intensity")[utt] == "none"
+    assert {spk: data.table("spk2gender")[spk] for spk in ("103", "1034", "LJ", "Actor_03")} == {
+        "103": "f", "1034": "m", "LJ": "f", "Actor_03": "m"
+    }  # fmt: skip
+    assert run_data_sh(libraries, "--unlabelled_db", dbs, "--unlabelled_per_speaker", "1") == (0, ANY)
+    spk2utt = DataDir(data.path).table("spk2utt")
+    assert [len(spk2utt[spk].split()) for spk in ("103", "1034", "LJ")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        ("librispeech", "expected CORPUS:DIR or CORPUS:DIR:TRANSCRIPTS"),
+        ("libri:ls", "invalid choice: 'libri'"),
+        ("librispeech:nowhere", "LibriSpeech: expected a folder at --db_root nowhere, found nothing"),
+    ],
+)
+def test_mistakes_in_unlabelled_corpora(libraries, value, message):
+    status, log = run_data_sh(libraries, "--unlabelled_db", value)
+    assert status != 0 and message in log and "Traceback" not in log
+    assert not (libraries / "data").exists()

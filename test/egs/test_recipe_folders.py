@@ -44,6 +44,7 @@ def test_there_are_recipes():
         "flickr8k",
         "nsynth",
         "zerospeech",
+        "tts",
     }
 
 

@@ -230,6 +230,23 @@ def pack_converts(row: Row) -> None:
     assert np.abs(wav).max() > 0.01
 
 
+def pack_speaks(row: Row) -> None:
+    """The pack alone says a sentence that no data directory has, with a hard token, and again as a recording sounds."""
+    pack = next(row.exp.glob("*.zip"))
+    source = next(iter(DataDir(row.dump("test")).table("wav.scp").values()))
+    conf = yaml.safe_load((row.exp / row.phase / "config.yaml").read_text(encoding="utf-8"))["system_conf"]
+    root = row.folder.parents[2]
+    words = ["env", f"PYTHONPATH={root}", sys.executable, "-m", "evc2.bin.synthesize", "--model", str(pack)]
+    words += ["--text", "She rode 7 zebras, quickly!", "--speaker", conf["speakers"][0], "--vocoder", "griffin_lim"]
+    for name, how in (
+        ("hard", ["--emotion", conf["emotions"][0]]),
+        ("soft", ["--ref_audio", str(row.folder / source)]),
+    ):
+        call([*words, *how, "--out", f"{name}.wav"], row.folder, row.limit)
+        wav, _ = read_audio(str(row.folder / f"{name}.wav"))
+        assert np.isfinite(wav).all() and np.abs(wav).max() > 1e-4
+
+
 def resumes(row: Row) -> None:
     """With a larger max_epoch, training goes on from its checkpoint instead of starting anew."""
     config = yaml.safe_load((row.exp / row.phase / "config.yaml").read_text(encoding="utf-8"))
@@ -255,6 +272,7 @@ CHECKS = {
         resumes,
         judges_judge,
         copies_scored,
+        pack_speaks,
         ablation_table,
         all_pairs_table,
     )

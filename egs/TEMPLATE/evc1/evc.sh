@@ -38,13 +38,20 @@ local_data_opts=        # More options for local/data.sh.
 test_sets="test"        # Sets to convert and evaluate.
 trials_of=              # Those among --directions that this model is for (empty: all); of one speaker: S:source:target,...
 # Audio and features
-feats_conf=conf/feats_world.yaml # Feature contract.
+feats_conf=             # Feature contract (empty: what the training configuration asks for, else conf/feats_world.yaml).
 trim=true               # Cut the silence before and after an utterance.
 vad=none                # Cut long pauses inside an utterance too: none | energy | webrtc.
 loudness=               # Level in dBFS that quieter recordings are raised to (empty: as recorded).
 min_seconds=0.1         # Shorter utterances are left out.
 max_bad=0.05            # A larger share of unusable files stops stage 2.
 spk2f0range=            # File of `speaker floor ceil` in Hz (empty: the contract's range for all).
+# Systems that read text
+align=                  # Durations of phones: learned | folder of TextGrids | none (empty: learned if the system needs them).
+align_config=conf/train_aligner.yaml # What learns them.
+g2p=espeak              # Phones: espeak | arpabet.
+lexicon=                # Pronouncing dictionary for arpabet (empty: espeak's pronunciation of every word).
+spembs=none             # Speaker vectors: resemblyzer | deepspeaker | a file or folder of vectors | none.
+spembs_weights=         # Weights of deepspeaker.
 # Training
 train_configs="conf/train_cyclegan.yaml" # Configurations in order; each starts from the best model of the one before.
 train_config=           # A single configuration, instead of train_configs.
@@ -97,6 +104,8 @@ if [ -z "${evc_tag}" ]; then
     evc_tag=${last}_${split}$(tr -s ' /:,=' '_' <<< "${train_args:+_${train_args//--/}}${trials_of:+_${trials_of}}")
 fi
 evc_exp=${evc_exp:-${expdir}/${evc_tag}}
+needs=$("${python}" -m evc2.bin.show_contract --needs_of "${configs[-1]}")
+feats_conf=${feats_conf:-${needs% *}} align=${align:-${needs#* }}
 [ -r "${feats_conf}" ] || die "--feats_conf: cannot read ${feats_conf}; found $(echo conf/feats_*.yaml)"
 contract=$("${python}" -m evc2.bin.show_contract --contract "${feats_conf}" --dirname true)
 dump=${dumpdir}/${contract}/${split}
@@ -107,6 +116,9 @@ if "${anchors_only}"; then
     skip_train=true skip_packing=true
     anchors_exp=${expdir}/anchors_${split}
 fi
+
+. utils/text_features.sh
+. utils/decode_steps.sh
 
 choose_trials() {  # SET: sets `trials` to the list that this model does
     trials=${dump}_$1/trials
@@ -133,6 +145,7 @@ if begins 2 "audio at the rate of ${feats_conf}" "${skip_data_prep}"; then
         need "${data}/wav.scp" 1
         options=(--trim "${trim}" --min_seconds "${min_seconds}" --max_bad "${max_bad}" ${loudness:+--loudness "${loudness}"})
         [ "${vad}" = none ] || options+=(--vad "${vad}")
+        [[ ${align} =~ ^(none|learned)$ ]] || options+=(--textgrids "${align}")
         todo "${out}/.stage2" --inputs "${data}" "${feats_conf}" --scp "${data}/wav.scp" --options="${options[*]}" || continue
         in_jobs "${train_cmd}" "${nj}" "${data}/utt2spk" "${out}/log/format_wav.JOB.log" "${python}" -m evc2.bin.format_wav \
             --data_dir "${data}" --contract "${feats_conf}" --out "${out}" "${options[@]}"
@@ -152,6 +165,7 @@ if begins 3 "features of ${feats_conf} in ${dump%/*}" "${skip_data_prep}"; then
             --data_dir "${out}" --contract "${feats_conf}" --out "${out}" "${range[@]}"
         finished "${out}/.stage3" "${out}/feats.scp" "${out}/utt2num_frames"
     done
+    if [ "${align}" != none ]; then text_features; fi
 fi
 
 if begins 4 "statistics of the training set" "${skip_data_prep}"; then
@@ -181,7 +195,7 @@ if begins 5 "training in ${evc_exp}" "${skip_train}"; then
             --stats "${stats}" --train_dir "${dump}_train" --valid_dir "${dump}_dev" "${valid[@]}"
             --directions "$(sed -E 's/[^:, ]+:([^:, ]+:)/\1/g' <<< "${trials_of:-${directions}}")" "${options[@]}")
         if todo "${out}/.stage5" --inputs "${config}" "${stats}" ${init:+"${init}"} "${trials}" \
-            --scp "${dump}_train/feats.scp" "${dump}_dev/feats.scp" --options="${trials_of:-${directions}} ${options[*]}"; then
+            --scp "${dump}_train/feats.scp" "${dump}_dev/feats.scp" "${text_scps[@]}" --options="${trials_of:-${directions}} ${options[*]}"; then
             "${force}" && resume=false || resume=true
             log "  ${out}: tensorboard --logdir ${out}/tensorboard; log: ${out}/train.log"
             if [ "${ngpu}" -le 1 ] && [ "${num_nodes}" -eq 1 ]; then
@@ -210,15 +224,7 @@ if begins 6 "anchors$("${anchors_only}" || echo " and conversion with ${model}/$
         need "${data}/.stage3" 3
         [ -s "${data}/trials" ] || die "${data}/trials has no trial: no utterance of ${set} fits --directions ${directions}"
         common=(--data_dir "${data}" --trials)
-        for anchor in "${anchor_names[@]}"; do
-            out=${dump}_anchors_${set}/${anchor}
-            todo "${out}/.stage6" --inputs "${data}/trials" "${stats}" --scp "${data}/wav.scp" ${vocoder:+--options="${vocoder}"} || continue
-            rm -f "${out}/wav.scp"
-            in_jobs "${train_cmd}" "${inference_nj}" "${data}/trials" "${out}/log/anchors.JOB.log" "${python}" -m evc2.bin.anchors \
-                --anchor "${anchor}" --stats "${stats}" --contract "${feats_conf}" "${common[@]}" "${data}/trials" \
-                ${vocoder:+--vocoder "${vocoder}"} --out "${out}"
-            finished "${out}/.stage6" "${out}/wav.scp"
-        done
+        make_anchors "${set}"
         ! "${anchors_only}" || continue
         choose_trials "${set}"
         out=${evc_exp}/decode_${set}${inference_tag:+_${inference_tag}}
@@ -232,15 +238,7 @@ if begins 6 "anchors$("${anchors_only}" || echo " and conversion with ${model}/$
         in_jobs "${decode_cmd} --gpu ${gpu}" "${inference_nj}" "${trials}" "${out}/log/convert.JOB.log" "${convert[@]}"
         finished "${out}/.stage6" "${out}/wav.scp"
     done
-    if "${gta}" && ! "${anchors_only}"; then
-        for set in train dev; do
-            data=${dump}_${set} out=${evc_exp}/gta/${set}
-            todo "${out}/.stage6" --inputs "${model}/${inference_model}" --scp "${data}/feats.scp" || continue
-            in_jobs "${decode_cmd}" "${inference_nj}" "${data}/utt2spk" "${out}/log/gta.JOB.log" "${python}" -m evc2.bin.gta \
-                --model "${model}" --model_file "${inference_model}" --data_dir "${data}" --out "${out}"
-            finished "${out}/.stage6" "${out}/feats.scp"
-        done
-    fi
+    if "${gta}" && ! "${anchors_only}"; then make_gta; fi
 fi
 
 if begins 7 "evaluation" "${skip_eval}"; then
@@ -295,6 +293,8 @@ if begins 8 "pack" "${skip_packing}"; then
         "${python}" -m evc2.bin.pack --model "${model}" --model_file "${inference_model}" --out "${pack}"
         finished "${evc_exp}/.stage8" "${pack}"
     fi
-    log "  ${pack}: evc2 convert --model ${pack} $([ -n "${domain}" ] && echo "--target_speaker <speaker>" || echo "--emotion <emotion>") in.wav out.wav"
+    use="evc2 convert --model ${pack} $([ -n "${domain}" ] && echo "--target_speaker <speaker>" || echo "--emotion <emotion>") in.wav out.wav"
+    [ "${align}" = none ] || use="evc2 synthesize --model ${pack} --text <text> --speaker <speaker> --emotion <emotion> --out out.wav"
+    log "  ${pack}: ${use}"
 fi
 log "done"

@@ -14,7 +14,6 @@ set -euo pipefail
     --speakers "4 7" \
     --directions "" \
     --intensity "" \
-    --feats_conf conf/feats_vaegan.yaml \
     --vad energy \
     --loudness -30 \
     --min_seconds 0.5 \

@@ -9,6 +9,5 @@ set -euo pipefail
     --emotion_map "excited:happy" \
     --directions "neutral:angry,angry:neutral" \
     --intensity "" \
-    --feats_conf conf/feats_world.yaml \
     --train_configs "conf/train_cyclegan.yaml" \
     "$@"

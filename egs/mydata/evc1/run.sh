@@ -2,7 +2,7 @@
 # Your own recordings, DB/<speaker>/<emotion>/*.wav (see README.md): emotional voice conversion by CycleGAN.
 #   ./run.sh --db_root DB
 #   ./run.sh --db_root DB --directions "neutral:happy,happy:neutral" --evc_tag happy
-#   ./run.sh --db_root DB --domain_by folder --directions "" --feats_conf conf/feats_vaegan.yaml --train_config conf/train_vaegan.yaml \
+#   ./run.sh --db_root DB --domain_by folder --directions "" --train_config conf/train_vaegan.yaml \
 #       --vad energy --loudness -30 --anchors "zero_effort analysis_synthesis f0 f0_power" --split voices    # DB/<speaker>/*.wav: the speaker
 #   ./run.sh --help                   all options
 set -euo pipefail
@@ -11,7 +11,6 @@ set -euo pipefail
     --split mine \
     --directions "neutral:angry,angry:neutral" \
     --intensity "" \
-    --feats_conf conf/feats_world.yaml \
     --train_configs "conf/train_cyclegan.yaml" \
     --inference_model latest.pth \
     "$@"

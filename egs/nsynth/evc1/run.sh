@@ -15,7 +15,6 @@ set -euo pipefail
     --speakers "guitar flute" \
     --directions "" \
     --intensity "" \
-    --feats_conf conf/feats_vaegan.yaml \
     --trim false \
     --loudness -30 \
     --min_seconds 0.5 \

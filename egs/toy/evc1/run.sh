@@ -9,7 +9,6 @@ set -euo pipefail
     --split toy \
     --directions "neutral:angry,angry:neutral" \
     --intensity "" \
-    --feats_conf conf/feats_world.yaml \
     --train_configs "conf/train_cyclegan.yaml" \
     --eval_args "--skip_metrics dnsmos*,cer*,wer*" \
     "$@"

@@ -26,7 +26,6 @@ esac
 ./evc.sh \
     --split english \
     --domain_by speaker --speakers "" --directions "" --intensity "" \
-    --feats_conf conf/feats_zerospeech.yaml \
     --trim false --vad none --min_seconds 0.02 \
     --train_configs "${configs}" \
     --inference_model valid.mel_l1.best.pth \
