@@ -13,6 +13,7 @@ from evc2.convert.render import within_full_scale
 from evc2.errors import UserError
 from evc2.feats.pitch_shift import shift_pitch
 from evc2.text.g2p import G2P, build_g2p, with_silence
+from evc2.text.lexicon import SILENCES
 from evc2.train.abs_model import AbsEVCModel, ConversionTarget
 from evc2.vocoder.abs_vocoder import AbsVocoder
 
@@ -80,7 +81,9 @@ class TTS(EVC):
         return self._g2p
 
     def phones(self, text: str) -> list[str]:
-        """Phones of a text; a text in braces, ``{D AO1 G Z}``, gives the phones themselves."""
+        """Phones of a text; a text in braces, ``{D AO1 G Z}``, gives the phones themselves. Silence is
+        added at the ends, as the training had it.
+        """
         text = text.strip()
         if text.startswith("{") and text.endswith("}"):
             found = [phone.lstrip("@") for phone in text[1:-1].split()]
@@ -88,7 +91,8 @@ class TTS(EVC):
                 raise UserError("no phones between the braces")
         else:
             found = self.g2p(text)
-        return with_silence(found) if self.model.g2p.get("silence", True) else found
+        ends = self.model.g2p.get("silence", True) and SILENCES[0] not in (found[0], found[-1])
+        return with_silence(found) if ends else found
 
     def voice(self, wav: np.ndarray, rate: int, weights: str | None = None) -> np.ndarray:
         """Speaker vector [D] of a recording, made as those of the training were; for :meth:`synthesize`.
