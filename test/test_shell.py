@@ -120,6 +120,12 @@ def test_what_a_conversion_changes_is_said_where_it_is_not_the_default(recipe):
     assert training.index("speaker") < training.index("speaker_emotion")
 
 
+def test_textgrids_cut_the_audio_and_learned_durations_do_not(recipe):
+    assert "--textgrids" not in recipe("2")[0] and "--textgrids" not in recipe("2", "--align", "learned")[0]
+    words = recipe("2", "--align", "grids")[0]
+    assert words[words.index("--textgrids") + 1] == "grids"
+
+
 def test_level_and_pauses_reach_stage_2(recipe):
     plain = recipe("2")[0]
     assert plain[:2] == ["-m", "evc2.bin.format_wav"] and "--vad" not in plain and "--loudness" not in plain

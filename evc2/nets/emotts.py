@@ -78,9 +78,10 @@ class ReferenceEncoder(nn.Module):
         channels: of the convolutions, each of which halves time and bands.
         size: of the vector.
         silence: feature value of silence, which the edges are padded with (0 is loud in ln amplitude).
+        dropout: of the vector.
     """
 
-    def __init__(self, n_mels: int, channels: Sequence[int], size: int, silence: float):
+    def __init__(self, n_mels: int, channels: Sequence[int], size: int, silence: float, dropout: float = 0.0):
         super().__init__()
         self.silence = silence
         pairs = zip([1, *channels], channels, strict=False)
@@ -89,7 +90,7 @@ class ReferenceEncoder(nn.Module):
         bands = n_mels
         for _ in channels:
             bands = (bands + 1) // 2
-        self.gru = nn.GRU(channels[-1] * bands, size, batch_first=True)
+        self.gru, self.dropout = nn.GRU(channels[-1] * bands, size, batch_first=True), Dropout(dropout)
 
     def forward(self, feats: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Features [B, T, n_mels] of ``lengths`` [B] frames to [B, size]; any number of frames from 1 on."""
@@ -102,7 +103,7 @@ class ReferenceEncoder(nn.Module):
             # What lies behind the end of an utterance is as the edge of one that is alone: zeros.
             x = x.mul_(length_mask(lengths, x.shape[2])[:, None, :, None].to(x.dtype)).relu_()
         states, _ = self.gru(x.transpose(1, 2).flatten(2))
-        return states.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, states.shape[2]))[:, 0]
+        return self.dropout(states.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, states.shape[2]))[:, 0])
 
 
 class EmotionTokens(nn.Module):

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evc2.errors import UserError, nearest
+from evc2.errors import UserError, check_keys, nearest
 from evc2.feats.distance import conversion_distances, from_log_mel
 from evc2.feats.stats import Stats
 from evc2.losses.tts import emotion_error, mel_error
@@ -30,6 +30,7 @@ from evc2.nets.emotts import (
     length_mask,
     regulate,
 )
+from evc2.nets.layers.augment import Augment
 from evc2.systems.text_labels import NEUTRAL, text_labels, vector_kind, voice_vectors
 from evc2.text.tokens import Tokens
 from evc2.train.abs_model import AbsEVCModel, BatchCache, ConversionTarget
@@ -49,6 +50,8 @@ class EmoTTS(AbsEVCModel):
         hidden: size of encodings, tokens and voices.
         positions: stored rows of the tables of positions.
         encoder, reference, predictor, decoder: arguments of the networks; see :mod:`evc2.nets.emotts`.
+            ``reference: {augment: {...}}`` changes the recordings that the reference encoder hears in training
+            (:class:`~evc2.nets.layers.augment.Augment`): without, it learns a small corpus's recordings by heart.
         spk_embed_dim: size of the speaker vectors that stage 3 left (spk2spembs.scp); None: voices are learned.
         spembs_kind: what made them, as stage 3 notes; a voice from outside is then measured in the same way.
         unlabelled: patterns of speakers whose labels are not used; utterances labelled ``other`` never have one.
@@ -103,9 +106,12 @@ class EmoTTS(AbsEVCModel):
         layers = block.pop("layers", 1)
         light = {"layers": 1, "heads": 2, "kernel": 3, "inner": 256, "dropout": 0.2}
         deep = {"layers": 6, "heads": 8, "kernel": 15, "inner": 256, "dropout": 0.2, "gain_offset": 1.0}
-        heard = {"channels": (32, 32, 64, 64, 128, 128), "size": 32, **(reference or {})}
+        heard = {"channels": (32, 32, 64, 64, 128, 128), "size": 32, "dropout": 0.0, **(reference or {})}
+        changes = heard.pop("augment", None)
+        check_keys(Augment, changes or {}, "emotts: reference.augment")
+        self.silence, self.augment = silence, None if changes is None else Augment(**changes)
         self.encoder = TextEncoder(n_symbols or max(len(tokens), 2), hidden, layers, positions, block)
-        self.reference = ReferenceEncoder(n_mels, heard["channels"], heard["size"], silence)
+        self.reference = ReferenceEncoder(n_mels, silence=silence, **heard)
         self.emotion_tokens = EmotionTokens(len(emotions), heard["size"], hidden)
         self.predictor = DurationPredictor(hidden, positions, block, **{**light, **(predictor or {})})
         self.decoder = Decoder(hidden, n_mels, **{**deep, **(decoder or {})})
@@ -156,6 +162,10 @@ class EmoTTS(AbsEVCModel):
 
     def emotion_logits(self, feats: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Scores [B, E] of the emotion tokens, before the softmax, for recordings [B, T, n_mels]."""
+        if self.training and self.augment is not None:
+            there = length_mask(lengths, feats.shape[1])[..., None]
+            feats = self.augment.warp(torch.where(there, feats, self.silence))
+            feats = self.augment.mask(feats, torch.full_like(feats[0, 0], self.silence))
         return self.emotion_tokens.logits(self.reference(feats, lengths)).float()
 
     def speak(

@@ -19,7 +19,7 @@ RATE = 22050
 
 _PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4}  # espeak_PARAMETER
 _SYNCHRONOUS, _UTF8, _LONGEST_PATH = 2, 1, 120
-_PHONEME_EVENTS = 1  # bit of espeak_Initialize's options
+_PHONEME_EVENTS, _EVENTS_IN_IPA = 1, 2  # bits of espeak_Initialize's options
 _END_OF_LIST, _PHONEME = 0, 7  # espeak_EVENT_TYPE
 _IPA, _SEPARATOR = 2, "\x1f"  # of espeak_TextToPhonemes: the notation, and what it puts between phones
 _SWITCH = re.compile(r"\([^()\s]*\)")  # "(en)": what follows is said as in another language
@@ -98,6 +98,7 @@ class Espeak:
 
     Args:
         phones: note the phones of what is said, in :attr:`phones`.
+        ipa: name them in IPA instead of espeak's mnemonics.
 
     Attributes:
         phones: of the last sentence, one after the other from its start to its end; empty without ``phones``.
@@ -106,7 +107,7 @@ class Espeak:
         UserError: the library does not start.
     """
 
-    def __init__(self, phones: bool = False) -> None:
+    def __init__(self, phones: bool = False, ipa: bool = False) -> None:
         import espeakng_loader
 
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -114,7 +115,7 @@ class Espeak:
         self._starts: list[tuple[float, str]] = []
         self.phones: list[Phone] = []
         self._callback = _Callback(self._receive)  # must live as long as the library may call it
-        options = _PHONEME_EVENTS if phones else 0
+        options = (_PHONEME_EVENTS | _EVENTS_IN_IPA * ipa) if phones else 0
         rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, str(_data_path()).encode(), options)
         if rate != RATE:
             raise UserError(f"espeak-ng cannot start (answer {rate}); reinstall the package espeakng-loader")

@@ -12,7 +12,6 @@ import numpy as np
 from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
 from evc2.feats.mel import log_mel
-from evc2.text import espeak
 from evc2.text.espeak import RATE, Espeak
 
 VARIANTS = ("m1", "m2", "m3", "m5", "f1", "f2", "f3", "f4")
@@ -20,16 +19,6 @@ RATES = (110, 150)
 """Words a minute: clear and ordinary speech."""
 _SILENCE = 0.05  # seconds at both ends, as recordings are trimmed
 _NOISE = 1e-4  # deviation: what is silent has the level of a quiet room, not minus infinity
-
-
-class _IpaEspeak(Espeak):
-    """Names its phones in IPA, as tokens are, instead of espeak's mnemonics."""
-
-    _EVENTS_IN_IPA = 3  # espeakINITIALIZE_PHONEME_EVENTS | espeakINITIALIZE_PHONEME_IPA
-
-    def __init__(self) -> None:
-        super().__init__(phones=True)
-        self._library.espeak_Initialize(espeak._SYNCHRONOUS, 0, str(espeak._data_path()).encode(), self._EVENTS_IN_IPA)
 
 
 class Spoken(NamedTuple):
@@ -56,7 +45,7 @@ def speak(texts: Sequence[str], language: str, contract: dict[str, Any]) -> list
 def _speak(texts: list[str], language: str, conf: dict[str, Any]) -> list[Spoken]:
     import soxr
 
-    contract, speech, rng = FeatureContract.from_dict(conf), _IpaEspeak(), np.random.default_rng(0)
+    contract, speech, rng = FeatureContract.from_dict(conf), Espeak(phones=True, ipa=True), np.random.default_rng(0)
     voices = [(variant, rate) for variant in VARIANTS for rate in RATES]
     share = max(1, len(texts) // len(voices))  # with many texts, a voice says only some
     found = []

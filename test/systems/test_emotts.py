@@ -265,3 +265,15 @@ def test_teacher_forced_speech_is_in_time_with_its_recording(source):
     assert labelled.shape == soft.shape == (15, 10) and not np.allclose(labelled, soft)
     with pytest.raises(UserError, match="needs the durations"):
         model.teacher_forced({**source, "emotion": "sad"})
+
+
+def test_the_reference_encoder_hears_changed_recordings_in_training_alone():
+    model = small(reference={"channels": [4, 4], "size": 8, "dropout": 0.5, "augment": {"gain": 1.0}})
+    batch = batch_of(item(1, 4), item(2, 9))
+    heard = [model.emotion_logits(batch["feats"], batch["feats_lengths"]) for _ in range(2)]
+    assert not torch.allclose(*heard)
+    model.eval()
+    heard = [model.emotion_logits(batch["feats"], batch["feats_lengths"]) for _ in range(2)]
+    assert torch.equal(*heard)
+    with pytest.raises(UserError, match="reference.augment"):
+        small(reference={"augment": {"gian": 1.0}})
