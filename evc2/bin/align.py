@@ -16,13 +16,11 @@ EPILOG = """Each of --data_dirs is a feature dir of one mel contract with phones
 It gets durations.scp and durations.ark: frames of each phone, one or more, as many in all as feats.scp has. Utterances
 that cannot be aligned are left out; their list, with reasons, is the file durations_missing."""
 
-PAUSES = ("sil", "sp", "spn")
-
 
 def get_parser() -> ArgumentParser:
     """Return the option parser."""
     parser = ArgumentParser(description=__doc__, epilog=EPILOG, config=False)
-    parser.add_argument("--data_dirs", required=True, nargs="+", help="feature directories to align")
+    parser.add_argument("--data_dirs", default=[], nargs="+", help="feature directories to align (none: only train)")
     parser.add_argument("--train_dir", help="feature directory to train on")
     parser.add_argument("--config", help="configuration of the training (conf/train_aligner.yaml)")
     parser.add_argument("--out", help="folder of the training")
@@ -49,6 +47,7 @@ def align_dir(aligner: "Aligner", folder: str) -> dict[str, float]:
     from evc2.fileio.ark import ArkWriter, ScpReader
     from evc2.fileio.datadir import DataDir
     from evc2.fileio.tables import write_table
+    from evc2.text.silences import SILENCES
     from evc2.text.tokens import Tokens
 
     tokens, feats, missing = Tokens(aligner.tokens), ScpReader(f"{folder}/feats.scp"), {}
@@ -64,7 +63,7 @@ def align_dir(aligner: "Aligner", folder: str) -> dict[str, float]:
                 continue
             found, log_p = aligner.align(feats[utt], tokens.ids(names), utt)
             writer[utt] = found
-            spoken = np.array([name not in PAUSES for name in names])
+            spoken = np.array([name not in SILENCES for name in names])
             aligned += 1
             sums["log_p"] += log_p * frames
             sums["frames"] += frames
@@ -79,13 +78,12 @@ def align_dir(aligner: "Aligner", folder: str) -> dict[str, float]:
         write_table(path, missing)
     else:
         path.unlink(missing_ok=True)
-    contract = aligner.contract
     return {
         "utterances": aligned,
         "missing": len(missing),
         "log_p": sums["log_p"] / sums["frames"],
         "share_1": sums["one"] / sums["phones"],
-        "rate": sums["spoken"] / max(sums["speech"], 1) * contract.rate / contract.hop,
+        "rate": sums["spoken"] / max(sums["speech"], 1) / aligner.contract.frame_seconds,
     }
 
 
@@ -95,9 +93,12 @@ def main(cmd: Sequence[str] | None = None) -> None:
     setup_logging(args.verbose)
     if not args.model and not (args.train_dir and args.config and args.out):
         raise UserError("expected --train_dir, --config and --out to train, or --model with a trained aligner")
+    if args.model and not args.data_dirs:
+        raise UserError("nothing to do: give --data_dirs to align with --model, or --train_dir to train")
     from evc2.bin.evc_train import train
     from evc2.feats.contract import FeatureContract
-    from evc2.tasks.aligner import AlignerTask, load_aligner, read_g2p, require_mel, require_phones
+    from evc2.tasks.aligner import AlignerTask, load_aligner, require_mel, require_phones
+    from evc2.text.g2p import read_g2p
 
     for folder in [*args.data_dirs, *([] if args.model else [args.train_dir])]:  # before the minutes of training
         require_mel(FeatureContract.load(f"{folder}/feats.yaml"), folder)

@@ -151,13 +151,13 @@ def convert_data_dir(args, options: dict) -> None:
     from evc2.convert.command import load, style_reference
 
     evc = load(args)
-    options["reference"] = style_reference(args, evc)
-    logging.info("%d trials", len(trials))
-    if evc.model.reads_text:
+    if evc.model.reads_text:  # before the reference, which is heard in its own way
         from evc2.convert.tts import TTS
         from evc2.convert.tts_batch import speak_trials
 
-        evc, convert_trials = TTS(evc.model, evc.emotions, evc.given_vocoder), speak_trials
+        evc, convert_trials = TTS.of(evc), speak_trials
+    options["reference"] = style_reference(args, evc)
+    logging.info("%d trials", len(trials))
     return convert_trials(evc, data, trials, Path(args.out), options, args.plot, args.job, args.njobs)
 
 

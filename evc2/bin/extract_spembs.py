@@ -1,5 +1,6 @@
 """Compute a vector of every speaker's voice, or bring those of another program into the same form."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,9 +74,6 @@ def main(cmd: Sequence[str] | None = None) -> None:
         by_speaker = spembs.speaker_means(by_utt, data.table("utt2spk"))
     if not by_utt and args.by == "utterance":
         raise UserError(f"{args.kind}: holds vectors by speaker; --by utterance needs one of every utterance")
-    if args.plot:
-        genders = data.table("spk2gender") if data.has("spk2gender") else None
-        plot_voices(args.plot, by_utt, by_speaker, data.table("utt2spk"), genders)
     spembs.write_vectors(out, args.kind, by_utt, by_speaker, args.by)
     share = own_share(by_utt, data.table("utt2spk")) if by_utt else None
     told = "" if share is None else f"; {100 * share:.1f} % of the utterances are closest to their own speaker's others"
@@ -83,6 +81,12 @@ def main(cmd: Sequence[str] | None = None) -> None:
         f"{out}: vectors of {len(by_speaker)} speakers, {len(by_utt)} utterances, "
         f"{len(next(iter(by_speaker.values())))} values{told}"
     )
+    if args.plot:  # last, and no failure: vectors that took minutes must not hang on a picture of them
+        genders = data.table("spk2gender") if data.has("spk2gender") else None
+        try:
+            plot_voices(args.plot, by_utt, by_speaker, data.table("utt2spk"), genders)
+        except UserError as error:
+            logging.warning("%s; the vectors are written, without a picture", error)
 
 
 if __name__ == "__main__":

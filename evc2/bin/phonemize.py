@@ -77,8 +77,7 @@ def _from_textgrids(data, args, inventory):
     from evc2.text.durations import align_by_textgrids
     from evc2.text.lexicon import INVENTORY
 
-    contract = FeatureContract.load(data.path / "feats.yaml")
-    rate = contract.rate / contract.hop if contract.kind == "mel" else 1000.0 / contract.frame_period
+    rate = 1 / FeatureContract.load(data.path / "feats.yaml").frame_seconds
     found = align_by_textgrids(data, args.textgrids, args.tier, rate)
     listed = Path(args.out) / "textgrids_missing"
     write_table(listed, found.missing)

@@ -16,9 +16,9 @@ from evc2.cli import (
 from evc2.errors import UserError
 
 EPILOG = """A list has lines `id|speaker|emotion|text` or `id|speaker|emotion|text|recording.wav`; OUT/wav/<id>.wav is
-made. With --tokens soft the emotion is that of the line's recording. A text in braces is phones: {sil d AO1 g z sil}.
-Of trials the source's words are said by the target's speaker, with --tokens soft as an utterance of the target emotion
-by somebody else."""
+made. With --tokens soft the emotion is that of the line's recording. A text in braces is phones, of the kind the model
+learned: {D AO1 G Z} in ARPAbet, {d ˈɑː ɡ z} in IPA; silence at the ends is added. Of trials the source's words are said
+by the target's speaker, with --tokens soft as an utterance of the target emotion by somebody else."""
 
 
 def get_parser() -> ArgumentParser:

@@ -23,8 +23,7 @@ def load(args: Namespace) -> EVC:
 def load_tts(args: Namespace) -> TTS:
     """The system that reads text which the options of evc2.bin.synthesize name, with the vocoder asked for."""
     args.f0_model = None
-    evc = load(args)
-    return TTS(evc.model, evc.emotions, evc.given_vocoder)
+    return TTS.of(load(args))
 
 
 def style_reference(args: Namespace, evc: EVC) -> dict[str, Any] | None:

@@ -37,6 +37,12 @@ def gta_part(evc: EVC, data: DataDir, out: Path, job: int = 1, njobs: int = 1) -
     (out / "feats.scp").unlink(missing_ok=True)
     path = out / "arks" / f"feats.{job}.ark"
     utts = part(data.utts, job, njobs)
+    if evc.model.reads_text and (lacking := [utt for utt in data.utts if utt not in durations]):
+        raise UserError(
+            f"{data.path}: {len(lacking)} utterances have no durations ({', '.join(lacking[:3])}), so teacher-forced "
+            f"speech cannot be in time with them; make them (stage 3), or leave these utterances out "
+            f"(utils/subset_data_dir.sh)"
+        )
     with ArkWriter(path, path.with_suffix(".scp")) as writer:
         for utt in utts:
             source = {name: reader[utt] for name, reader in readers.items()}

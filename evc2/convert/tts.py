@@ -12,6 +12,7 @@ from evc2.convert.evc import EVC
 from evc2.convert.render import within_full_scale
 from evc2.errors import UserError
 from evc2.feats.pitch_shift import shift_pitch
+from evc2.feats.trim import speech_bounds
 from evc2.text.g2p import G2P, build_g2p, with_silence
 from evc2.text.lexicon import SILENCES
 from evc2.train.abs_model import AbsEVCModel, ConversionTarget
@@ -69,6 +70,11 @@ class TTS(EVC):
         super().__init__(model, emotions, vocoder)
         self._g2p: G2P | None = None
 
+    @classmethod
+    def of(cls, evc: EVC) -> "TTS":
+        """The same for a system that was loaded by name, before it was known what it does."""
+        return cls(evc.model, evc.emotions, evc.given_vocoder)
+
     @property
     def g2p(self) -> G2P:
         """What turns text into the phones that the model was trained on."""
@@ -81,14 +87,17 @@ class TTS(EVC):
         return self._g2p
 
     def phones(self, text: str) -> list[str]:
-        """Phones of a text; a text in braces, ``{D AO1 G Z}``, gives the phones themselves. Silence is
-        added at the ends, as the training had it.
+        """Phones of a text; a text in braces gives the phones themselves, in the kind that the model learned:
+        ``{D AO1 G Z}`` (ARPAbet, in upper or lower case) or ``{d ˈɑː ɡ z}`` (IPA). Silence is added at the ends,
+        as the training had it.
         """
         text = text.strip()
         if text.startswith("{") and text.endswith("}"):
             found = [phone.lstrip("@") for phone in text[1:-1].split()]
             if not found:
                 raise UserError("no phones between the braces")
+            if self.model.g2p.get("kind") == "arpabet":  # as a lexicon is read, which leaves silences in lower case
+                found = [phone if phone in self.model.tokens else phone.upper() for phone in found]
         else:
             found = self.g2p(text)
         ends = self.model.g2p.get("silence", True) and SILENCES[0] not in (found[0], found[-1])
@@ -114,6 +123,16 @@ class TTS(EVC):
                 f"and conf/tuning/train_emotts_spembs.yaml"
             )
         return voice_vector(wav, rate, kind, weights)
+
+    def reference(self, wav: np.ndarray, rate: int) -> dict[str, Any]:
+        """Features of a recording whose emotion is to be heard: see :meth:`EVC.reference`.
+
+        The silence around the speech is cut as stage 2 cuts that of the training's recordings: more of it than was ever
+        heard there would sound like an emotion.
+        """
+        wav = self.prepare(wav, rate)
+        first, last = speech_bounds(wav, self.contract.rate)
+        return super().reference(wav[first:last], self.contract.rate)
 
     def synthesize(
         self,

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evc2.convert.checks import check_style
 from evc2.convert.jobs import Made, run_jobs, utterance
+from evc2.convert.options import CHOICES, Options
 from evc2.convert.tts import TTS, Controls
 from evc2.errors import UserError
 from evc2.fileio.audio import read_audio
@@ -95,6 +97,20 @@ def other_speakers(data: DataDir, trials: Mapping[str, Trial]) -> dict[str, str]
     return chosen
 
 
+def check_spoken(options: Mapping[str, Any], tts: TTS) -> None:
+    """UserError for options of evc2.bin.convert that mean nothing where no recording is converted."""
+    style = options.get("style")
+    names = (*CHOICES, "spectrum_intensity")
+    asked = Options(
+        style=style,
+        reference={} if style == "reference" else None,  # chosen trial by trial where none is given
+        **{name: options[name] for name in names if options.get(name) is not None},
+    )
+    check_style(asked, type(tts.model).__name__, tts.model.styles)
+    for name, value in asked.changed().items():
+        raise UserError(f"{name} {value}: this system speaks text, so there is no recording to change; leave it out")
+
+
 def speak_trials(
     tts: TTS,
     data: DataDir,
@@ -113,10 +129,15 @@ def speak_trials(
         trials: trials by id.
         out: folder O.
         options: of evc2.bin.convert; ``style`` ``reference`` takes the emotion from ``reference`` or, without one,
-            from an utterance of another speaker; ``intensity``, ``speed`` and ``pitch`` as in :class:`Controls`.
+            from an utterance of another speaker; ``intensity`` and, from evc2.bin.synthesize alone, ``speed`` and
+            ``pitch`` as in :class:`Controls`.
         plot: whether to draw each spectrogram.
         job, njobs: which part of the list to do.
+
+    Raises:
+        UserError: no texts, or options that only conversions of recordings have.
     """
+    check_spoken(options, tts)
     if not data.has("text"):
         raise UserError(f"{data.path}: there is no `text`, and this system speaks what it is told")
     texts, style = data.table("text"), options.get("style")
@@ -135,7 +156,8 @@ def speak_trials(
         if plot:
             from evc2.convert.tts_plot import draw_speech  # matplotlib starts slowly
 
-            draw_speech(out / "plots" / f"{name}.png", info, f"{trial.speaker}, {trial.emotion}: {texts[trial.source]}")
+            title = f"{trial.speaker}, {trial.emotion}: {texts[trial.source]}"
+            draw_speech(out / "plots" / f"{name}.png", info, title, tts.contract.frame_seconds)
         return wav, info["rate"]
 
     run_jobs(list(trials), work, out, job, njobs)

@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from evc2.fileio.atomic import atomic_path
 
 
-def draw_speech(path: Path, info: Mapping[str, Any], title: str, frame_seconds: float = 256 / 22050) -> None:
+def draw_speech(path: Path, info: Mapping[str, Any], title: str, frame_seconds: float) -> None:
     """Write the picture.
 
     Args:
         path: png.
         info: ``feats`` [T, n_mels], ``durations`` [L] in frames, ``phones`` (L of them), as TTS.synthesize gives.
         title: above it.
-        frame_seconds: of the features.
+        frame_seconds: from one frame to the next, ``frame_seconds`` of the features' contract.
     """
     figure = Figure(figsize=(10, 3.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)

@@ -24,9 +24,7 @@ GENDERS = {"f": "female", "m": "male", "": "not known"}
 
 
 def check_plot(path: str | os.PathLike[str]) -> None:
-    """UserError where a picture cannot be drawn or written, before minutes are spent on what it should show."""
-    if find_spec("sklearn") is None:
-        raise UserError("--plot needs the package scikit-learn: pip install scikit-learn")
+    """UserError for a file that cannot be a picture, before minutes are spent on what it should show."""
     if Path(path).suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UserError(f"--plot {path}: expected a file that ends with .png, .svg or .pdf")
 
@@ -34,10 +32,13 @@ def check_plot(path: str | os.PathLike[str]) -> None:
 def flatten(vectors: np.ndarray, seed: int = SEED) -> np.ndarray:
     """t-SNE: [N, D] -> [N, 2] (van der Maaten and Hinton, JMLR 2008). Equal input gives an equal result.
 
-    The perplexity is 30, or a third of the other points where there are fewer than 91. UserError below 5 points.
+    The perplexity is 30, or a third of the other points where there are fewer than 91. UserError below 5 points, or
+    without scikit-learn.
     """
     if len(vectors) < LEAST:
         raise UserError(f"--plot: expected at least {LEAST} vectors to draw, found {len(vectors)}")
+    if find_spec("sklearn") is None:
+        raise UserError("--plot needs the package scikit-learn: pip install scikit-learn")
     from sklearn.manifold import TSNE
 
     perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
@@ -114,7 +115,7 @@ def plot_voices(
         title: above the picture.
 
     Raises:
-        UserError: fewer than 5 vectors in all.
+        UserError: fewer than 5 vectors in all, or no scikit-learn.
     """
     fig = figure(by_utt, by_speaker, utt2spk, genders, title)
     with atomic_path(path) as temporary:

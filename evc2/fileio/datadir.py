@@ -105,11 +105,16 @@ def utts_by_speaker(utt2spk: Mapping[str, str]) -> dict[str, str]:
     return {speaker: " ".join(lists[speaker]) for speaker in sorted(lists)}
 
 
+PARTIAL = ("durations.scp", "spembs.scp")
+"""Tables that may lack utterances: those that could not be aligned, or have no speaker vector."""
+
+
 def _files(path: Path, kind: str) -> list[str]:
     """Return the names of the files in `path` whose key is an "utt", "spk" or "reco"."""
     cut = (path / "segments").is_file()
     found = []
-    for name in sorted(p.name for p in path.iterdir() if p.is_file() and not p.name.startswith(".")):
+    names = (p.name for p in path.iterdir() if p.is_file() and not p.name.startswith(".") and p.suffix != ".ark")
+    for name in sorted(names):
         if name.startswith("reco2") or (name == "wav.scp" and cut):
             is_kind = "reco"
         elif name.startswith("spk2"):
@@ -180,7 +185,8 @@ def _contradictions(data: DataDir, tables: dict[str, dict[str, str]]) -> list[st
         expected["reco"] = recordings
     for kind, keys in expected.items():
         for name in _files(data.path, kind) if keys is not None else ():
-            problems += _difference(name, set(tables.get(name, keys)), keys)
+            found = set(tables.get(name, keys))
+            problems += _difference(name, found, keys & found if name in PARTIAL else keys)
     for utt, emotion in tables.get("utt2emo", {}).items():
         if emotion not in EMOTIONS:
             problems.append(f"utt2emo: {utt}: unknown emotion '{emotion}'{nearest(emotion, EMOTIONS)}")

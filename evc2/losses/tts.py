@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from evc2.nets.emotts import length_mask
+from evc2.nets.layers.masks import length_mask
 
 
 def mel_error(made: torch.Tensor, feats: torch.Tensor, lengths: torch.Tensor, twice: bool = False) -> torch.Tensor:

@@ -16,13 +16,9 @@ from torch.nn import functional as F
 
 from evc2.nets.layers.dropout import Dropout
 from evc2.nets.layers.lightconv import LightConv
+from evc2.nets.layers.masks import length_mask
 from evc2.nets.layers.scln import SCLN, affines
 from evc2.nets.layers.transformer import FFTBlock, SinusoidPositions
-
-
-def length_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
-    """Mask [B, size] of the positions below ``lengths`` [B]."""
-    return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
 def regulate(x: torch.Tensor, durations: torch.Tensor, frames: int) -> torch.Tensor:

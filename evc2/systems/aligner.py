@@ -20,6 +20,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from evc2.errors import UserError
+from evc2.nets.layers.masks import length_mask
 from evc2.train.abs_model import AbsTurnModel, BatchCache
 
 MASKED = -1e4  # log probability of padding: finite, so that no gradient becomes NaN
@@ -27,11 +28,6 @@ FRAMES_A_STATE = 2  # a phone has fewer states where the utterance has fewer fra
 #: start -> weight of the prior at first, and the steps in which it goes to 0
 PRIOR = {"espeak": (0.3, 30), "flat": (1.0, 100)}
 logging.getLogger("numba").setLevel(logging.WARNING)  # it would print every pass of its compiler
-
-
-def valid(lengths: torch.Tensor, longest: int) -> torch.Tensor:
-    """[B, longest] booleans, True where an item is not padding."""
-    return torch.arange(longest, device=lengths.device) < lengths[:, None]
 
 
 def beta_binomial(text_lengths: torch.Tensor, feats_lengths: torch.Tensor) -> torch.Tensor:
@@ -70,10 +66,10 @@ def forward_sum(
         [B].
     """
     longest = scores.shape[2]
-    scores = scores.masked_fill(~valid(text_lengths, longest)[:, None], MASKED)
+    scores = scores.masked_fill(~length_mask(text_lengths, longest)[:, None], MASKED)
     scores = functional.pad(scores, (1, 0), value=max(blank, MASKED))
     # CTC's gradient holds for normalised scores only; each path passes each frame once, so the sums can be added back.
-    sums = (scores.logsumexp(2) * valid(feats_lengths, scores.shape[1])).sum(1)
+    sums = (scores.logsumexp(2) * length_mask(feats_lengths, scores.shape[1])).sum(1)
     # Every item is a class of its own, however often its phone is said, so classes count through the utterance.
     classes = torch.arange(1, longest + 1, device=scores.device).expand(len(scores), -1)
     normal = scores.log_softmax(2).transpose(0, 1)

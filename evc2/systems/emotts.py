@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from evc2.errors import UserError, check_keys, nearest
 from evc2.feats.distance import conversion_distances, from_log_mel
+from evc2.feats.mel import compress
 from evc2.feats.stats import Stats
 from evc2.losses.tts import emotion_error, mel_error
 from evc2.nets.emotts import (
@@ -27,10 +28,10 @@ from evc2.nets.emotts import (
     EmotionTokens,
     ReferenceEncoder,
     TextEncoder,
-    length_mask,
     regulate,
 )
 from evc2.nets.layers.augment import Augment
+from evc2.nets.layers.masks import length_mask
 from evc2.systems.text_labels import NEUTRAL, text_labels, vector_kind, voice_vectors
 from evc2.text.tokens import Tokens
 from evc2.train.abs_model import AbsEVCModel, BatchCache, ConversionTarget
@@ -46,7 +47,7 @@ class EmoTTS(AbsEVCModel):
             and how text becomes phones (see :func:`evc2.systems.text_labels.text_labels`).
         n_symbols: rows of the table of phones; None: as many as there are tokens.
         n_mels: bands of the features.
-        silence: feature value of silence.
+        silence: feature value of silence; None: what the feature contract makes of it.
         hidden: size of encodings, tokens and voices.
         positions: stored rows of the tables of positions.
         encoder, reference, predictor, decoder: arguments of the networks; see :mod:`evc2.nets.emotts`.
@@ -74,7 +75,7 @@ class EmoTTS(AbsEVCModel):
         g2p: Mapping[str, Any] | None = None,
         n_symbols: int | None = None,
         n_mels: int = 80,
-        silence: float = -11.5129,
+        silence: float | None = None,
         hidden: int = 128,
         positions: int = 321,
         encoder: Mapping[str, Any] | None = None,
@@ -109,6 +110,8 @@ class EmoTTS(AbsEVCModel):
         heard = {"channels": (32, 32, 64, 64, 128, 128), "size": 32, "dropout": 0.0, **(reference or {})}
         changes = heard.pop("augment", None)
         check_keys(Augment, changes or {}, "emotts: reference.augment")
+        self.silence_given = silence is not None
+        silence = -11.5129 if silence is None else silence  # until check_contract knows better: ln(1e-5)
         self.silence, self.augment = silence, None if changes is None else Augment(**changes)
         self.encoder = TextEncoder(n_symbols or max(len(tokens), 2), hidden, layers, positions, block)
         self.reference = ReferenceEncoder(n_mels, silence=silence, **heard)
@@ -127,8 +130,14 @@ class EmoTTS(AbsEVCModel):
             self.register_buffer("feats_std", torch.ones(n_mels))
 
     @classmethod
-    def labels_of(cls, conf: Mapping[str, Any], stats: Stats, folder: str | Path) -> dict[str, Any]:
-        labels = text_labels(conf, stats, folder)
+    def labels_of(
+        cls,
+        conf: Mapping[str, Any],
+        stats: Stats,
+        folder: str | Path,
+        start: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        labels = text_labels(conf, stats, folder, start)
         if conf.get("spk_embed_dim") is not None and not conf.get("spembs_kind"):
             labels["spembs_kind"] = vector_kind(folder)
         return labels
@@ -136,7 +145,8 @@ class EmoTTS(AbsEVCModel):
     @property
     def label_rows(self) -> dict[str, str]:
         rows = {"encoder.embedding.weight": "tokens", "emotion_tokens.tokens": "emotions"}
-        return rows | {"voice.weight" if isinstance(self.voice, nn.Embedding) else "spembs": "speakers"}
+        # Speaker vectors are measured, so those of the new data count.
+        return rows | ({"voice.weight": "speakers"} if isinstance(self.voice, nn.Embedding) else {"spembs": ""})
 
     def take_vectors(self, folder: str | Path) -> None:
         """Take the speakers' vectors from a feature directory, mean and deviation from the statistics, as needed."""
@@ -149,12 +159,14 @@ class EmoTTS(AbsEVCModel):
             self.spembs.copy_(torch.from_numpy(vectors))
 
     def check_contract(self) -> None:
-        """UserError for features that are no mel spectrograms."""
+        """UserError for features that are no mel spectrograms. Takes the value of silence from their contract."""
         if self.contract.kind != "mel":
             raise UserError(
                 f"emotts makes mel spectrograms, and '{self.contract.name}' is of the kind {self.contract.kind}: use "
                 f"--feats_conf conf/feats_hifigan.yaml"
             )
+        if not self.silence_given:
+            self.silence = self.reference.silence = float(compress(np.zeros((1, 1)), self.contract)[0, 0])
 
     def voices(self, sids: torch.Tensor) -> torch.Tensor:
         """Speakers by number [B] -> [B, hidden]."""
@@ -211,6 +223,10 @@ class EmoTTS(AbsEVCModel):
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """Losses on whole utterances: ``feats`` [B, T, n_mels], ``text`` and ``durations`` [B, L], ``sids`` and
         ``eids`` [B] (-1: soft token, no emotion loss), with lengths.
+
+        Averages over an epoch are of batches, by their size: one without any labelled utterance counts as 0 in
+        ``emotion`` and ``emotion_acc``, which are hence too low where only some speakers are labelled. (All processes
+        must name the same stats, so these two cannot be left out of such a batch.)
         """
         feats, lengths, eids = batch["feats"], batch["feats_lengths"], batch["eids"]
         logits = self.emotion_logits(feats, lengths)

@@ -11,7 +11,7 @@ from evc2.errors import UserError
 from evc2.feats.stats import Stats
 from evc2.fileio.ark import ScpReader
 from evc2.fileio.tables import read_table
-from evc2.text.g2p import build_g2p
+from evc2.text.g2p import read_g2p
 from evc2.text.lexicon import SILENCES
 from evc2.text.tokens import token_list
 
@@ -20,30 +20,33 @@ NO_EMOTION = "other"
 """What utt2emo says of utterances whose emotion nobody labelled."""
 
 
-def text_labels(conf: Mapping[str, Any], stats: Stats, folder: str | Path) -> dict[str, Any]:
+def text_labels(
+    conf: Mapping[str, Any], stats: Stats, folder: str | Path, start: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """``speakers``, ``emotions``, ``tokens`` and ``g2p`` of system_conf: what it gives already, the rest from the data.
 
     Args:
         conf: system_conf.
         stats: of the training data.
         folder: its feature directory, with ``phones`` and ``g2p.yaml``.
+        start: system_conf of the model that training starts from: phones that it has learned stay tokens, whether these
+            data have them or not, so that it can still say them.
 
     Raises:
         UserError: no phones, or no emotion in the data.
     """
     folder = Path(folder)
-    path = folder / "g2p.yaml"
-    if not path.is_file():
+    if not (folder / "g2p.yaml").is_file():
         raise UserError(
             f"{folder}: holds no phones (there is no g2p.yaml): this system reads text, so run stage 3 with --align "
             f"learned, or --align DIR with TextGrids"
         )
-    g2p = yaml.safe_load(path.read_text(encoding="utf-8"))
+    g2p = read_g2p(folder)
     phones = [row.split() for row in read_table(folder / "phones").values()]
     known = {
         "speakers": list(stats.speakers),
         "emotions": [name for name in stats.emotions if name != NO_EMOTION],
-        "tokens": token_list(phones, build_g2p(**g2p).inventory),
+        "tokens": token_list(phones, (start or {}).get("tokens") or ()),
         # What the training never heard at its ends (TextGrids have no silence there), synthesis must not ask for.
         "g2p": {**g2p, "silence": any(row[0] == SILENCES[0] for row in phones)},
     }

@@ -17,7 +17,9 @@ from evc2.fileio.ark import ScpReader
 from evc2.fileio.datadir import DataDir
 from evc2.systems.aligner import Aligner
 from evc2.tasks.abs_task import TurnTask
+from evc2.text.g2p import read_g2p
 from evc2.text.lexicon import to_arpabet
+from evc2.text.silences import NOISE, PAUSE, SILENCE
 from evc2.text.spoken import Spoken, speak
 from evc2.text.tokens import Tokens, token_list
 from evc2.train.iterators import EVCIterFactory, length_plan
@@ -34,20 +36,6 @@ def require_mel(contract: FeatureContract, folder: str) -> None:
             f"{folder}: the aligner works on log-mel features, found kind '{contract.kind}'; extract them with "
             f"--feats_config conf/feats_hifigan.yaml"
         )
-
-
-def read_g2p(folder: str) -> dict[str, Any]:
-    """``g2p.yaml`` of a feature directory: by what its phones were made."""
-    path = Path(folder) / "g2p.yaml"
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; evc2.bin.phonemize writes it beside the phones") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML ({error}); make the phones again with evc2.bin.phonemize") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: expected keys kind, language and lexicon, found {found!r}")
-    return found
 
 
 def require_phones(folder: str) -> None:
@@ -80,8 +68,8 @@ def known_speech(folder: str, aligner: Aligner) -> list[tuple[torch.Tensor, np.n
         numbers, frames = [], []
         for phone, duration in zip(phones, durations.tolist(), strict=True):
             parts = [phone]
-            if aligner.g2p.get("kind") == "arpabet" and phone not in ("sil", "sp"):
-                parts = to_arpabet([phone], dropped) or ["spn"]
+            if aligner.g2p.get("kind") == "arpabet" and phone not in (SILENCE, PAUSE):
+                parts = to_arpabet([phone], dropped) or [NOISE]
             edges = [duration * i // len(parts) for i in range(len(parts) + 1)]  # "AA R" share what "ɑːɹ" has
             numbers += tokens.ids(parts).tolist()
             frames += [b - a for a, b in zip(edges[:-1], edges[1:], strict=True)]

@@ -16,7 +16,7 @@ from evc2.feats.stats import Stats
 from evc2.fileio.atomic import atomic_path
 from evc2.systems import SYSTEMS, build, get_class, voices_like
 from evc2.tasks.abs_task import TurnTask
-from evc2.tasks.adopt import adopt
+from evc2.tasks.adopt import adopt, check_resumable, system_conf_beside
 from evc2.tasks.data import build_factory, conf_value
 from evc2.train.abs_model import AbsEVCModel
 
@@ -96,7 +96,12 @@ class EVCTask(TurnTask):
         elif args.domain_by == "speaker":
             raise UserError(f"domain_by speaker: the system {args.system} converts emotions and keeps the speaker")
         if system.reads_text:
-            args.system_conf |= system.labels_of(args.system_conf, Stats.load(args.stats), args.train_dir)
+            start = (
+                system_conf_beside(args.init_param[0]) if args.init_param and ":" not in args.init_param[0] else None
+            )
+            args.system_conf |= system.labels_of(args.system_conf, Stats.load(args.stats), args.train_dir, start)
+            if args.resume:
+                check_resumable(args.output_dir, args.system_conf)
         if "domains" not in known:
             return
         domains = conf_value(args, "domains")

@@ -11,11 +11,8 @@ import numpy as np
 
 from evc2.errors import UserError
 from evc2.fileio.datadir import DataDir
+from evc2.text.silences import NOISE, PAUSE, SILENT_LABELS
 from evc2.text.textgrid import Interval, read_textgrid
-
-SILENCES = frozenset({"", "sil", "sp", "<eps>", "<sil>", "pau"})
-"""What aligners write where nobody speaks, in lower case; the empty label is that of newer versions."""
-NOISE, PAUSE = "spn", "sp"
 
 MOST_FRAMES_OFF = 3
 _GAP = 1e-3  # seconds between two intervals that are no pause, only rounded
@@ -29,7 +26,7 @@ class Alignment(NamedTuple):
 
 
 def _silent(label: str) -> bool:
-    return label.lower() in SILENCES
+    return label.lower() in SILENT_LABELS
 
 
 def alignment(intervals: Sequence[Interval]) -> Alignment:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import yaml
 
 from evc2.errors import UserError, nearest
 from evc2.text.lexicon import INVENTORY, read_lexicon, to_arpabet
+from evc2.text.silences import PAUSE, SILENCE
 
 KINDS = ("espeak", "arpabet")
-SILENCE, PAUSE = "sil", "sp"
+_KEYS = ("kind", "language", "lexicon")  # of g2p.yaml
 _ARPABET_VOICE = "en-us"  # the one whose phones lexicon.py has in ARPAbet
 
 _NO_PAUSE = frozenset("-'’‘&@#%*/\\_`")  # punctuation within words, or said itself
@@ -57,6 +61,24 @@ def build_g2p(
             raise UserError(f"ARPAbet has the phones of English, found language '{language}'; choose --g2p espeak")
         return ArpabetG2P(lexicon)
     raise UserError(f"unknown kind of phones '{kind}'{nearest(kind, KINDS)}; expected one of {', '.join(KINDS)}")
+
+
+def read_g2p(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """``g2p.yaml`` of a feature directory: the keys of :func:`build_g2p` by which its phones were made.
+
+    Raises:
+        UserError: no such file, or one that does not hold these keys.
+    """
+    path = Path(folder) / "g2p.yaml"
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; evc2.bin.phonemize writes it beside the phones") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not YAML ({error}); make the phones again with evc2.bin.phonemize") from None
+    if not isinstance(found, dict) or "kind" not in found or not set(found) <= set(_KEYS):
+        raise UserError(f"{path}: expected keys kind, language and lexicon, found {found!r}")
+    return found
 
 
 def with_silence(phones: list[str]) -> list[str]:

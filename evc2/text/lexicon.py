@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evc2.errors import UserError
+from evc2.text.silences import SILENCES
 
 VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split()
 CONSONANTS = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split()
-SILENCES = ("sil", "sp", "spn")
 INVENTORY = [*sorted([*CONSONANTS, *(vowel + stress for vowel in VOWELS for stress in "012")]), *SILENCES]
 """The 39 phones of the CMU pronouncing dictionary, vowels with their stress (0 none, 1 main, 2 other), and silences."""
 

@@ -13,6 +13,8 @@ from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
 from evc2.feats.mel import log_mel
 from evc2.text.espeak import RATE, Espeak
+from evc2.text.g2p import with_silence
+from evc2.text.silences import PAUSE
 
 VARIANTS = ("m1", "m2", "m3", "m5", "f1", "f2", "f3", "f4")
 RATES = (110, 150)
@@ -69,8 +71,8 @@ def _speak(texts: list[str], language: str, conf: dict[str, Any]) -> list[Spoken
             feats = log_mel(wav, contract)
             seconds = [0.0, *(phone.start - said[0].start + _SILENCE for phone in said)]
             seconds += [said[-1].stop - said[0].start + _SILENCE]
-            edges = np.round(np.array(seconds) * contract.rate / contract.hop).astype(int)
+            edges = np.round(np.array(seconds) / contract.frame_seconds).astype(int)
             edges = np.append(np.minimum(edges, len(feats)), len(feats))
-            names = ["sil", *("sp" if phone.is_pause else phone.name for phone in said), "sil"]
+            names = with_silence([PAUSE if phone.is_pause else phone.name for phone in said])
             found.append(Spoken(feats.astype(np.float32), names, np.diff(edges)))
     return found

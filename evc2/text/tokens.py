@@ -16,15 +16,15 @@ _STRESS = re.compile(r"[ˈˌ]|(?<=^[A-Z]{2})[0-2]$")  # of the IPA; of ARPAbet's
 _LENGTH = re.compile(r"[ːˑ]")
 
 
-def token_list(rows: Iterable[Sequence[str]], inventory: Iterable[str] | None = None) -> list[str]:
+def token_list(rows: Iterable[Sequence[str]], known: Iterable[str] = ()) -> list[str]:
     """The tokens of a corpus: ``<pad>``, ``<unk>``, ``sil``, ``sp``, then the other phones, sorted.
 
     Args:
         rows: the phones of each utterance.
-        inventory: phones that are tokens whether they occur or not, so that text of other words has them too.
+        known: phones that are tokens whether they occur or not, because a model has learned them before.
     """
     first = [PAD, UNKNOWN, *SILENCES[:2]]
-    others = {phone for row in rows for phone in row} | set(inventory or ())
+    others = {phone for row in rows for phone in row} | set(known)
     return [*first, *sorted(others - set(first))]
 
 

@@ -165,20 +165,23 @@ class AbsEVCModel(AbsTurnModel):
         return ScpReader(f"{folder}/feats.scp"), Normalizer(stats, conf("normalize_by") or "speaker_emotion")
 
     @classmethod
-    def labels_of(cls, conf: Mapping[str, Any], stats: Stats, folder: str) -> dict[str, Any]:
+    def labels_of(
+        cls, conf: Mapping[str, Any], stats: Stats, folder: str, start: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Keys of system_conf that the training data name, for systems that are built from these; else none.
 
         Args:
             conf: system_conf; what it gives already stays.
             stats: of the training data.
             folder: their feature directory.
+            start: system_conf of the model that training starts from, if any.
         """
         return {}
 
     @property
     def label_rows(self) -> dict[str, str]:
         """Entries of state_dict with a row for every label, and the attribute that lists these labels; with
-        ``--init_param`` their rows go by label.
+        ``--init_param`` their rows go by label. Without an attribute (""): those that never come from another model.
         """
         return {}
 

@@ -100,6 +100,8 @@ class TrialSet:
         self.phones = data.table("phones") if data.has("phones") else {}
         known = set(data.utts)
         usable = [t for t in read_trials(trials) if {t.source, t.reference or t.source} <= known]
+        if self.phones:  # some utterances may have been left out of them
+            usable = [t for t in usable if t.source in self.phones]
         fits = [t for t in usable if {t.emotion, self.emo[t.source]} <= emotions]
         if speakers is not None:
             fits = [t for t in fits if {t.speaker, self.spk[t.source]} <= set(speakers)]

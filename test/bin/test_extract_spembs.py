@@ -76,6 +76,21 @@ def test_vectors_of_utterances_and_speakers(bands, data, tmp_path, capsys):
     assert sorted(p.suffix for p in (tmp_path / "out").iterdir()) == [".ark", ".ark", ".scp", ".scp", ".yaml"]
 
 
+def test_vectors_stay_where_no_picture_can_be_drawn(bands, data, tmp_path, monkeypatch, capsys):
+    picture, npy = tmp_path / "voices.png", tmp_path / "npy"
+    npy.mkdir()
+    for number, speaker in enumerate(SPEAKERS):  # three vectors, too few for t-SNE
+        np.save(npy / f"{speaker}.npy", np.eye(4)[number])
+    assert sorted(run(data, tmp_path / "few", "--kind", npy, "--plot", picture)["spk2spembs"]) == sorted(SPEAKERS)
+    assert "at least 5 vectors to draw, found 3; the vectors are written" in capsys.readouterr().err
+    monkeypatch.setattr("evc2.convert.voice_map.find_spec", lambda name: None)
+    assert len(run(data, tmp_path / "out", "--plot", picture)["spembs"]) == 6
+    assert "pip install scikit-learn; the vectors are written" in capsys.readouterr().err and not picture.exists()
+    with pytest.raises(UserError, match="ends with .png"):  # said before anything is computed
+        run(data, tmp_path / "wrong", "--plot", "voices.txt")
+    assert not (tmp_path / "wrong").exists()
+
+
 def test_jobs_give_the_same_as_one_run(bands, data, tmp_path):
     whole, out = run(data, tmp_path / "whole"), tmp_path / "jobs"
     for job in ("1", "3", "4"):

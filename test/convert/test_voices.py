@@ -126,8 +126,16 @@ def test_flattened_clusters_stay_together():
     distances = np.linalg.norm(places[:, None] - places[None], axis=2) + 1e9 * np.eye(len(places))
     assert (names[distances.argmin(axis=1)] == names).all()
     assert flatten(np.random.default_rng(0).standard_normal((5, 4))).shape == (5, 2)
+
+
+def test_what_cannot_be_drawn(monkeypatch):
     with pytest.raises(UserError, match="at least 5 vectors to draw, found 4"):
         flatten(np.ones((4, 3)))
+    with pytest.raises(UserError, match="ends with .png"):
+        check_plot("voices.txt")
+    monkeypatch.setattr("evc2.convert.voice_map.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install scikit-learn"):
+        flatten(np.ones((5, 3)))
 
 
 def test_colours_of_24_speakers_differ():
@@ -154,11 +162,3 @@ def test_a_mean_is_drawn_among_its_utterances():
     points, means = places[::2], np.concatenate(places[1::2])
     for number, own in enumerate(points):
         assert np.linalg.norm(means - own.mean(axis=0), axis=1).argmin() == number
-
-
-def test_a_picture_is_refused_before_the_work(monkeypatch):
-    with pytest.raises(UserError, match="ends with .png"):
-        check_plot("voices.txt")
-    monkeypatch.setattr("evc2.convert.voice_map.find_spec", lambda name: None)
-    with pytest.raises(UserError, match="pip install scikit-learn"):
-        check_plot("voices.png")

@@ -349,3 +349,18 @@ def test_trials_round_trip(data):
     ]
     (data / "trials").write_text("")
     assert read_trials(data / "trials") == []
+
+
+def test_arks_are_no_tables_and_some_tables_may_lack_utterances(data):
+    (data / "spk2spembs.ark").write_bytes(b"s1 \xe3\x00B")
+    (data / "utt2vectors.ark").write_bytes(b"\xe3")
+    write_table(data / "durations.scp", {utt: f"d.ark:{i}" for i, utt in enumerate(UTTS[:-1])})
+    write_table(data / "spk2spembs.scp", {"s1": "a.ark:1", "s2": "a.ark:2"})
+    validate(data)
+    write_table(data / "feats.scp", {utt: f"f.ark:{i}" for i, utt in enumerate(UTTS[:-1])})
+    with pytest.raises(UserError, match="feats.scp lacks 1: s2-c"):
+        validate(data)
+    (data / "feats.scp").unlink()
+    write_table(data / "durations.scp", {"s9-a": "d.ark:0"})
+    with pytest.raises(UserError, match="durations.scp has, unlike the other files, 1: s9-a"):
+        validate(data)

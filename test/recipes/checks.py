@@ -238,13 +238,17 @@ def pack_speaks(row: Row) -> None:
     root = row.folder.parents[2]
     words = ["env", f"PYTHONPATH={root}", sys.executable, "-m", "evc2.bin.synthesize", "--model", str(pack)]
     words += ["--text", "She rode 7 zebras, quickly!", "--speaker", conf["speakers"][0], "--vocoder", "griffin_lim"]
+    said = {}
     for name, how in (
         ("hard", ["--emotion", conf["emotions"][0]]),
         ("soft", ["--ref_audio", str(row.folder / source)]),
     ):
         call([*words, *how, "--out", f"{name}.wav"], row.folder, row.limit)
-        wav, _ = read_audio(str(row.folder / f"{name}.wav"))
-        assert np.isfinite(wav).all() and np.abs(wav).max() > 1e-4
+        said[name], rate = read_audio(str(row.folder / f"{name}.wav"))
+        assert np.isfinite(said[name]).all() and np.abs(said[name]).max() > 1e-4
+        assert len(said[name]) > 0.3 * rate
+    hard, soft = said.values()
+    assert len(hard) != len(soft) or np.abs(hard - soft).max() > 1e-4
 
 
 def resumes(row: Row) -> None:

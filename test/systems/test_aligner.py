@@ -86,9 +86,12 @@ def trained():
     return model.eval()
 
 
-@pytest.mark.parametrize(("states", "exact", "most"), [(1, 0.95, 1), (3, 0.0, 2)])
+@pytest.mark.parametrize(("states", "exact", "most"), [(1, 0.95, 1), (3, 0.25, 2)])
 def test_spectra_of_their_own_are_found(trained, states, exact, most):
-    """With one state a phone to the frame; with three, the frames of a transition may go to either side of it."""
+    """With one state a phone to the frame; with three, the frames of a transition may go to either side of it.
+
+    With three, 0.30 to 0.32 were measured; the ends of utterances, which are always exact, make 0.14 of that.
+    """
     model = trained
     if states == 1:
         torch.manual_seed(0)

@@ -8,7 +8,9 @@ import torch
 import yaml
 from torch.nn import functional as F
 
+from evc2.bin.show_model import main as show_model
 from evc2.errors import UserError
+from evc2.feats.contract import FeatureContract
 from evc2.losses.tts import emotion_error, mel_error
 from evc2.systems import READS_TEXT, SYSTEMS, build, get_class
 from evc2.systems.emotts import EmoTTS
@@ -92,17 +94,52 @@ def test_losses_by_hand():
 
 
 def test_training_averages_the_errors_of_all_blocks():
-    model = small(emotion_weight=0.0, duration_weight=0.0)
+    model = small(emotion_weight=0.3, duration_weight=0.7)
     for net in (model.decoder, model.encoder, model.predictor):
         net.apply(lambda m: setattr(m, "p", 0.0) if isinstance(m, torch.nn.Dropout) else None)
     for conv in (*model.decoder.convs, *model.predictor.convs):
         conv.conv.dropout = 0.0
     batch = batch_of(item(1, 4), item(2, 7))
+    collected, speak = [], model.speak
+    model.speak = lambda *asked: collected.append(speak(*asked)) or collected[-1]
     loss, stats, _ = model(turn="main", **batch)
-    assert loss.item() != pytest.approx(stats["mel"].item())
-    model.decoder.heads[0].weight.data.copy_(model.decoder.heads[1].weight.data)
-    one = model.decoder(torch.randn(1, 4, 16), torch.ones(1, 4, dtype=torch.bool), torch.randn(1, 16))
-    assert len(one) == 2
+    ((made, _, _),) = collected
+    first, last = (mel_error(x, batch["feats"], batch["feats_lengths"]).item() for x in made)
+    assert first != pytest.approx(last, rel=1e-4) and stats["mel"].item() == pytest.approx(last)
+    others = 0.3 * stats["emotion"] + 0.7 * stats["duration"]
+    assert loss.item() == pytest.approx((first + last) / 2 + others.item(), rel=1e-6)
+
+
+def test_every_parameter_learns_of_a_batch_with_and_without_labels():
+    model = small()
+    model(turn="main", **batch_of(item(1, 4, 1), item(2, 7, -1, 1)))[0].backward()
+    still = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert still == []
+
+
+@pytest.mark.parametrize(
+    "edit, silence", [({}, -11.5129), ({"log_base": "10"}, -5.0), ({"log_base": "10", "scale": [-7, 1]}, 0.25)]
+)
+def test_silence_is_what_the_contract_makes_of_it(edit, silence):
+    hifigan = FeatureContract.load(CONF / "feats_hifigan.yaml").to_dict()
+    model, told = small(), small(silence=-3.0)
+    assert model.silence == -11.5129
+    for system in (model, told):
+        system.contract = FeatureContract.from_dict({**hifigan, **edit})
+        system.check_contract()
+    assert model.silence == model.reference.silence == pytest.approx(silence, abs=1e-4)
+    assert told.silence == told.reference.silence == -3.0
+
+
+def test_stand_ins_leave_given_labels_alone(tmp_path, capsys):
+    conf = {"system": "emotts", "system_conf": {**SMALL, "emotions": ["neutral", "sad"]}}
+    (tmp_path / "conf.yaml").write_text(yaml.safe_dump(conf))
+    show_model(["--config", str(tmp_path / "conf.yaml")])
+    out, err = capsys.readouterr()
+    assert err.strip() == "10 speakers, 100 tokens stand for those of the training data"
+    model = EmoTTS(**SMALL, speakers=["x"], emotions=["neutral", "sad"], tokens=TOKENS)
+    size = sum(p.numel() for p in model.emotion_tokens.parameters())
+    assert any(row.split() == ["emotion_tokens", f"{size:,}"] for row in out.splitlines())
 
 
 def test_published_forms_of_the_losses():

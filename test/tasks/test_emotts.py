@@ -122,7 +122,7 @@ def test_labels_of_the_data_are_kept_with_the_model(trained):
     conf = yaml.safe_load((trained / "config.yaml").read_text())["system_conf"]
     assert conf["speakers"] == ["s1", "s2"] and conf["emotions"] == ["neutral", "sad"]  # `other` is nobody's emotion
     assert conf["tokens"][:4] == ["<pad>", "<unk>", "sil", "sp"] and {"a", "b", "c"} <= set(conf["tokens"])
-    assert "AA1" in conf["tokens"]  # all of ARPAbet, so that other words have their phones
+    assert "AA1" not in conf["tokens"]  # a row that nothing trains would say noise; a phone of the data stands in
     assert conf["g2p"] == {"kind": "arpabet", "language": "en-us", "lexicon": None, "silence": True}
     weights = torch.load(trained / "latest.pth", weights_only=True)
     natural = np.concatenate(list(ScpReader(trained.parent / "train/feats.scp").values()))
@@ -137,10 +137,13 @@ def test_it_scores_and_shows_spoken_trials(trained):
     ]
 
 
-def test_a_resumed_training_ends_bit_equal(corpus, trained, tmp_path):
+def test_a_resumed_training_ends_bit_equal(corpus, trained, tmp_path, caplog):
+    caplog.set_level("INFO")
     out = tmp_path / "exp"
     train(command(corpus, out, "conf.yaml", "--max_epoch", "1"))
-    train(command(corpus, out))
+    assert not (out / "2epoch.pth").exists()
+    train(command(corpus, out, "conf.yaml", "--resume", "true"))
+    assert "continuing at epoch 2" in caplog.text
     one, two = (torch.load(path / "latest.pth", weights_only=True) for path in (trained, out))
     assert all(torch.equal(one[key], two[key]) for key in one)
 
@@ -164,6 +167,39 @@ def test_other_labels_take_their_rows_from_a_trained_model(corpus, trained, tmp_
     assert torch.equal(after["emotion_tokens.tokens"][2], before["emotion_tokens.tokens"][0])
     assert torch.equal(after["voice.weight"], before["voice.weight"])
     assert torch.equal(after["decoder.heads.0.weight"], before["decoder.heads.0.weight"])
+
+    # From there to data that lack a phone which it knows: the phone stays, with its row.
+    del conf["system_conf"]["tokens"]
+    (tmp_path / "conf.yaml").write_text(yaml.safe_dump(conf))
+    start = str(tmp_path / "exp" / "latest.pth")
+    train(command(corpus, tmp_path / "next", tmp_path / "conf.yaml", "--init_param", start))
+    tokens_now = yaml.safe_load((tmp_path / "next/config.yaml").read_text())["system_conf"]["tokens"]
+    last = torch.load(tmp_path / "next" / "latest.pth", weights_only=True)["encoder.embedding.weight"]
+    assert torch.equal(last[tokens_now.index("new")], rows[tokens.index("new")])
+
+
+@pytest.mark.parametrize(
+    "edit, message",
+    [
+        ({"hidden": 24}, r"has \(32, 16\) there and \(48, 24\) here; the sizes"),
+        ({"encoder": {"layers": 2, "inner": 24, "kernel": 3}}, "no such weight there"),
+    ],
+)
+def test_a_start_of_other_sizes_is_refused(corpus, trained, tmp_path, edit, message):
+    conf = {**CONF, "system_conf": {**CONF["system_conf"], **edit}}
+    (tmp_path / "conf.yaml").write_text(yaml.safe_dump(conf))
+    words = command(corpus, tmp_path / "exp", tmp_path / "conf.yaml", "--init_param", str(trained / "latest.pth"))
+    with pytest.raises(UserError, match=message):
+        train(words)
+
+
+def test_a_training_does_not_go_on_with_other_labels(corpus, trained, tmp_path):
+    out = tmp_path / "exp"
+    train(command(corpus, out, "conf.yaml", "--max_epoch", "1"))
+    conf = {**CONF, "system_conf": {**CONF["system_conf"], "speakers": ["s1", "s2", "s3"]}}
+    (tmp_path / "conf.yaml").write_text(yaml.safe_dump(conf))
+    with pytest.raises(UserError, match="with other speakers than the data have now .None became s3."):
+        train(command(corpus, out, tmp_path / "conf.yaml", "--resume", "true"))
 
 
 def test_a_start_without_its_labels_is_refused(corpus, trained, tmp_path):
@@ -208,6 +244,23 @@ def test_speech_is_as_long_as_its_frames(tts):
 def test_unknown_words_and_phones_are_spoken_somehow(tts):
     wav, info = tts.synthesize("Xyzzy 42, naïve 🙂!", "s1", "neutral")
     assert len(wav) and info["phones"][0] == info["phones"][-1] == "sil"
+
+
+@pytest.mark.parametrize("kind, said", [("arpabet", ["sil", "D", "a", "sil"]), ("espeak", ["sil", "d", "a", "sil"])])
+def test_phones_in_braces_are_read_as_a_lexicon_is(tts, monkeypatch, kind, said):
+    monkeypatch.setitem(tts.model.g2p, "kind", kind)
+    assert tts.phones("{d a}") == tts.phones("{sil d a sil}") == said
+
+
+def test_silence_around_a_recording_is_not_heard(tts, corpus):
+    wav, rate = read_audio(read_table(corpus / "dev/wav.scp")["s2-sad-9"])
+    hiss = np.random.default_rng(0).normal(scale=1e-5, size=(2, rate)).astype(np.float32)
+    short, long = (np.concatenate([hiss[0, :n], wav, hiss[1, :n]]) for n in (rate // 20, rate))
+    near, far = (tts.synthesize("{a b}", "s1", reference=(x, rate))[1]["scores"] for x in (short, long))
+    assert near == pytest.approx(far, abs=1e-2)
+    stereo = tts.synthesize("{a b}", "s1", reference=(np.stack([long, long], 1), rate))[1]["scores"]
+    assert stereo == pytest.approx(far, abs=1e-4)
+    assert len(tts.reference(long, rate)["feats"]) == pytest.approx(len(tts.reference(short, rate)["feats"]), abs=3)
 
 
 def test_soft_token_of_a_recording(tts):
@@ -263,6 +316,21 @@ def test_trials_are_spoken_by_either_command(trained, corpus, tmp_path):
     soft, same, hard = (read_audio(tmp_path / n / "wav/s1-neutral-9-to-sad.wav")[0] for n in ("soft", "same", "hard"))
     assert np.array_equal(soft, same)
     assert len(soft) != len(hard) or not np.allclose(soft, hard, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--style", "mean"], "style 'mean'.*offers token, reference"),
+        (["--duration", "scale"], "duration scale: this system speaks text"),
+        (["--f0", "keep"], "f0 keep: this system"),
+        (["--spectrum_intensity", "0.5"], "spectrum_intensity 0.5: this system"),
+    ],
+)
+def test_options_of_recordings_are_refused(trained, corpus, tmp_path, words, message):
+    common = ["--model", str(trained), "--data_dir", str(corpus / "dev"), "--vocoder", "griffin_lim"]
+    with pytest.raises(UserError, match=message):
+        convert([*common, "--out", str(tmp_path), *words])
 
 
 def test_soft_tokens_of_trials_come_from_other_speakers(corpus):

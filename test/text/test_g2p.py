@@ -6,7 +6,7 @@ import re
 import pytest
 
 from evc2.errors import UserError
-from evc2.text.g2p import build_g2p, with_silence
+from evc2.text.g2p import build_g2p, read_g2p, with_silence
 from evc2.text.lexicon import INVENTORY, read_lexicon, to_arpabet
 
 pytest.importorskip("espeakng_loader")
@@ -178,3 +178,23 @@ def test_wrong_kinds(lexicon):
         build_g2p("espeak", lexicon=lexicon)
     with pytest.raises(UserError, match="phones of English"):
         build_g2p("arpabet", language="de")
+
+
+def test_read_g2p(tmp_path):
+    path = tmp_path / "g2p.yaml"
+    with pytest.raises(UserError, match=r"g2p.yaml: no such file; evc2.bin.phonemize writes it"):
+        read_g2p(tmp_path)
+    for text, message in (
+        ("kind: [", "not YAML"),
+        ("espeak", "expected keys kind, language and lexicon, found 'espeak'"),
+        ("{}", "expected keys"),
+        ("kind: espeak\nspeed: 3", "expected keys"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UserError, match=f"g2p.yaml: {message}"):
+            read_g2p(str(tmp_path))
+    path.write_bytes(b"kind: \xff")
+    with pytest.raises(UserError, match="not YAML"):
+        read_g2p(tmp_path)
+    path.write_text("kind: arpabet\nlanguage: en-us\nlexicon: null\n")
+    assert read_g2p(tmp_path) == {"kind": "arpabet", "language": "en-us", "lexicon": None}

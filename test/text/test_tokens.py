@@ -9,7 +9,16 @@ from evc2.text.tokens import Tokens, token_list
 
 def test_list():
     assert token_list([["b", "sp", "a"], ["sil", "b"]]) == ["<pad>", "<unk>", "sil", "sp", "a", "b"]
-    assert token_list(iter([["x"]]), ["K", "spn", "sil"]) == ["<pad>", "<unk>", "sil", "sp", "K", "spn", "x"]
+    known = ["<pad>", "<unk>", "K", "spn", "sil"]
+    assert token_list(iter([["x"]]), known) == [
+        "<pad>",
+        "<unk>",
+        "sil",
+        "sp",
+        "K",
+        "spn",
+        "x",
+    ]
 
 
 def test_ids_and_stand_ins(caplog):

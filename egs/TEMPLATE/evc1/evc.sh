@@ -63,7 +63,7 @@ inference_args=         # More options for evc2.bin.convert, e.g. "--intensity 1
 vocoder=                # What makes the sound of a system on mels: name or path (empty: the best ready-made one).
 gta=false               # true: stage 6 also writes teacher-forced mels of train and dev, to fine-tune a vocoder (voc.sh --gta).
 inference_tag=          # Added to the name of the decode folder, e.g. to keep results of several inference_args.
-anchors="zero_effort analysis_synthesis f0 f0_power f0_power_mcep" # Rows to compare with, beside natural speech.
+anchors=                # Rows beside natural speech (empty: zero_effort analysis_synthesis f0 f0_power [f0_power_mcep]).
 anchors_only=false      # Evaluate the anchors alone: no training, no conversion.
 plots=false             # Draw spectrogram and F0 of every conversion.
 judge=                  # Emotion judges, FOLDER,FOLDER (see egs/*/ser1).
@@ -85,7 +85,6 @@ help_message="usage: $0 [--option value ...]      options may also come from a f
 # shellcheck source=egs/TEMPLATE/evc1/cmd.sh
 . ./cmd.sh
 export PYTHON=${python}  # for the scripts of utils/
-
 require_numbers stage stop_stage nj inference_nj num_nodes
 resolve_ngpu
 [[ ${domain_by} =~ ^(emotion|speaker|folder)$ ]] || die "--domain_by: expected emotion, speaker or folder, found '${domain_by}'"
@@ -95,7 +94,6 @@ domain=${domain_by/folder/speaker} domain=${domain#emotion}  # empty for emotion
 [ -z "${train_config}" ] || train_configs=${train_config}
 read -r -a configs <<< "${train_configs}"
 read -r -a tests <<< "${test_sets}"
-read -r -a anchor_names <<< "${anchors}"
 mapfile -t sets < <(printf '%s\n' train dev "${tests[@]}" | awk '!seen[$0]++')
 
 [ "${#configs[@]}" -gt 0 ] || die "--train_configs is empty"
@@ -107,6 +105,8 @@ evc_exp=${evc_exp:-${expdir}/${evc_tag}}
 needs=$("${python}" -m evc2.bin.show_contract --needs_of "${configs[-1]}")
 feats_conf=${feats_conf:-${needs% *}} align=${align:-${needs#* }}
 [ -r "${feats_conf}" ] || die "--feats_conf: cannot read ${feats_conf}; found $(echo conf/feats_*.yaml)"
+mcep=$(! grep -q '^kind: *world' "${feats_conf}" || echo f0_power_mcep)  # coded envelopes are WORLD's
+read -r -a anchor_names <<< "${anchors:-zero_effort analysis_synthesis f0 f0_power ${mcep}}"
 contract=$("${python}" -m evc2.bin.show_contract --contract "${feats_conf}" --dirname true)
 dump=${dumpdir}/${contract}/${split}
 stats=${dump}_stats/stats.npz
@@ -145,8 +145,8 @@ if begins 2 "audio at the rate of ${feats_conf}" "${skip_data_prep}"; then
         need "${data}/wav.scp" 1
         options=(--trim "${trim}" --min_seconds "${min_seconds}" --max_bad "${max_bad}" ${loudness:+--loudness "${loudness}"})
         [ "${vad}" = none ] || options+=(--vad "${vad}")
-        [[ ${align} =~ ^(none|learned)$ ]] || options+=(--textgrids "${align}")
-        todo "${out}/.stage2" --inputs "${data}" "${feats_conf}" --scp "${data}/wav.scp" --options="${options[*]}" || continue
+        [ "${#grids[@]}" -eq 0 ] || options+=(--textgrids "${align}")
+        todo "${out}/.stage2" --inputs "${data}" "${feats_conf}" --scp "${data}/wav.scp" "${grids[@]}" --options="${options[*]}" || continue
         in_jobs "${train_cmd}" "${nj}" "${data}/utt2spk" "${out}/log/format_wav.JOB.log" "${python}" -m evc2.bin.format_wav \
             --data_dir "${data}" --contract "${feats_conf}" --out "${out}" "${options[@]}"
         finished "${out}/.stage2" "${out}/wav.scp" "${out}/utt2num_samples"
