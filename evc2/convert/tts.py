@@ -11,7 +11,7 @@ import numpy as np
 from evc2.convert.evc import EVC
 from evc2.convert.render import within_full_scale
 from evc2.errors import UserError
-from evc2.feats.pitch_shift import shift_pitch
+from evc2.feats.pitch_shift import LIMIT, shift_pitch
 from evc2.feats.trim import speech_bounds
 from evc2.text.g2p import G2P, build_g2p, with_silence
 from evc2.text.lexicon import SILENCES
@@ -39,7 +39,7 @@ class Controls:
     pitch: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("intensity", 0.0, 2.0), ("speed", *SPEEDS), ("pitch", -24.0, 24.0)):
+        for name, low, high in (("intensity", 0.0, 2.0), ("speed", *SPEEDS), ("pitch", -LIMIT, LIMIT)):
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"{name} is {getattr(self, name)}, expected a number from {low:g} to {high:g}")
 

@@ -12,7 +12,7 @@ from evc2.feats.stats import Stats
 from evc2.fileio.ark import ScpReader
 from evc2.fileio.tables import read_table
 from evc2.text.g2p import read_g2p
-from evc2.text.lexicon import SILENCES
+from evc2.text.silences import SILENCE
 from evc2.text.tokens import token_list
 
 NEUTRAL = "neutral"
@@ -48,7 +48,7 @@ def text_labels(
         "emotions": [name for name in stats.emotions if name != NO_EMOTION],
         "tokens": token_list(phones, (start or {}).get("tokens") or ()),
         # What the training never heard at its ends (TextGrids have no silence there), synthesis must not ask for.
-        "g2p": {**g2p, "silence": any(row[0] == SILENCES[0] for row in phones)},
+        "g2p": {**g2p, "silence": any(row[0] == SILENCE for row in phones)},
     }
     labels = {key: conf.get(key) or value for key, value in known.items()}
     if not labels["emotions"]:
