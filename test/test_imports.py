@@ -73,6 +73,8 @@ def test_only_tasks_and_training_know_espnets_tasks():
         "speaker_probe",
         "phonemize",
         "align",
+        "emotion_strength",
+        "measure_styles",
     ],
 )
 def test_help_loads_no_torch(command):

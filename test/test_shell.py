@@ -121,9 +121,41 @@ def test_what_a_conversion_changes_is_said_where_it_is_not_the_default(recipe):
 
 
 def test_textgrids_cut_the_audio_and_learned_durations_do_not(recipe):
-    assert "--textgrids" not in recipe("2")[0] and "--textgrids" not in recipe("2", "--align", "learned")[0]
+    for words in ([], ["--align", "learned"], ["--align", "phones"]):
+        assert "--textgrids" not in recipe("2", *words)[0]
     words = recipe("2", "--align", "grids")[0]
     assert words[words.index("--textgrids") + 1] == "grids"
+
+
+def text_features(align, **more):
+    """Source utils/text_features.sh with stand-ins; return the lines of what it does, then its two arrays."""
+    given = {"align": align, "dump": "d", "spembs": "none", "strength": "false", "g2p": "espeak", "lexicon": ""}
+    given |= {"python": "python", **more}
+    settings = "".join(f"{name}={value!r}\n" for name, value in given.items())
+    text = f"""set -euo pipefail
+{settings}train_cmd=run.pl align_config=a.yaml ngpu=0 sets=(train dev)
+todo() {{ echo "todo $*"; }}; job() {{ echo "job $*"; }}; finished() {{ echo "finished $*"; }}; tail() {{ :; }}
+. utils/text_features.sh
+[ "$align" = none ] || text_features
+echo "inputs ${{text_inputs[*]}}"; echo "grids ${{grids[*]}}"
+"""
+    done = subprocess.run(["bash", "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_what_systems_need_of_the_text_is_made_and_no_more():
+    *steps, inputs, grids = text_features("phones")
+    assert inputs == "inputs --inputs d_train/phones d_dev/phones" and grids == "grids "
+    assert len(steps) == 6 and not any("align" in step or "--textgrids" in step for step in steps)
+    assert "evc2.bin.phonemize --data_dir d_train" in steps[1]
+    *steps, inputs, grids = text_features("learned", spembs="resemblyzer", spembs_weights="")
+    assert inputs == "inputs --scp d_train/durations.scp d_dev/durations.scp --scp d_train/spk2spembs.scp"
+    assert sum("evc2.bin.align" in step for step in steps) == 3 and grids == "grids "
+    *steps, inputs, grids = text_features("folder")
+    assert inputs == "inputs --scp d_train/durations.scp d_dev/durations.scp" and grids == "grids --tree folder"
+    assert not any("evc2.bin.align" in step for step in steps) and "--textgrids folder" in steps[1]
+    assert text_features("none") == ["inputs ", "grids "]
 
 
 def test_level_and_pauses_reach_stage_2(recipe):

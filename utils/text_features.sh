@@ -1,18 +1,23 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# The part of stage 3 for systems that read text: phones, durations, speaker vectors. Sourced by evc.sh, whose variables
-# it uses; leaves the arrays text_scps, what training depends on beside the features, and grids, the folder of TextGrids
-# as todo takes it (where durations come from such).
+# The part of stage 3 for systems that read text: phones, durations (unless align=phones), speaker vectors. Sourced by
+# evc.sh, whose variables it uses; leaves two arrays as todo takes them: text_inputs, what training depends on beside the
+# features, and grids, the folder of TextGrids (where durations come from such).
 
-text_scps=() grids=()
-if [ "${align}" != none ]; then
-    text_scps=("${dump}_train/durations.scp" "${dump}_dev/durations.scp")
-    [ "${spembs}" = none ] || text_scps+=("${dump}_train/spk2spembs.scp")
-    [ "${align}" = learned ] || grids=(--tree "${align}")
-fi
+# shellcheck source=utils/strength.sh
+. utils/strength.sh
+text_inputs=() grids=()
+case ${align} in
+    none) ;;
+    phones) text_inputs=(--inputs "${dump}_train/phones" "${dump}_dev/phones") ;;
+    *) text_inputs=(--scp "${dump}_train/durations.scp" "${dump}_dev/durations.scp") ;;
+esac
+[ "${align}" = none ] || [ "${spembs}" = none ] || text_inputs+=(--scp "${dump}_train/spk2spembs.scp")
+! "${strength}" || text_inputs+=(--inputs "${dump}_train/utt2strength" "${dump}_dev/utt2strength")
+[[ ${align} =~ ^(none|phones|learned)$ ]] || grids=(--tree "${align}")
 
 text_features() {
     local set out how=(--g2p "${g2p}" ${lexicon:+--lexicon "${lexicon}"}) aligner=${dump}_aligner inputs_of=()
-    [ "${align}" = learned ] || how+=(--textgrids "${align}")
+    [ "${#grids[@]}" -eq 0 ] || how+=(--textgrids "${align}")
     for set in "${sets[@]}"; do
         out=${dump}_${set}
         todo "${out}/.phones" --inputs "${out}/text" ${lexicon:+"${lexicon}"} --scp "${out}/feats.scp" \

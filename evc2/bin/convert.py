@@ -44,6 +44,8 @@ def get_parser() -> ArgumentParser:
     add("--envelope", choices=("differential", "direct"), default="differential",
         help="filter the measured envelope by the change, or synthesise the converted cepstra")  # fmt: skip
     add("--duration", choices=("keep", "scale"), default="keep", help="scale: as the emotion does in the training data")
+    add("--input", choices=("recording", "text"), default="recording",
+        help="of trials, by systems that take both: what is said comes from the source, or from its text")  # fmt: skip
     add("--style", choices=("mean", "reference", "random", "token"), help="whose style; without: the system's default")
     add("--reference", metavar="WAV", help="recording whose style to copy, with --style reference")
     add("--style_seed", type=int, default=0, metavar="N", help="of --style random")
@@ -77,6 +79,8 @@ def check_args(parser: ArgumentParser, args) -> None:
         parser.error(f"expected IN and OUT (or --data_dir, --trials and --out), found {len(args.inout)} names")
     if args.trials or args.out or args.job or args.merge:
         parser.error("--trials, --out, --job and --merge go with --data_dir")
+    if args.input == "text":
+        parser.error("--input text goes with --data_dir; to say any other text use evc2 synthesize")
     if args.emotion and args.direction:
         parser.error("give either --emotion or --direction")
     if not (args.emotion or args.direction or args.target_speaker):
@@ -118,8 +122,9 @@ def main(cmd: Sequence[str] | None = None) -> None:
         why = "because of --details" if args.details else f"because {source} is one"
         raise UserError(f"{target}: expected a folder, {why}, found a file")
     if args.details:
-        from evc2.convert.details import Details
+        from evc2.convert.details import Details, check_details
 
+        check_details(evc.model)
         details = Details(target)
         target = details.gen
     if not source.is_dir():
@@ -140,25 +145,35 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
 def convert_data_dir(args, options: dict) -> None:
     """Convert trials, or join the lists of jobs that have done so."""
+    from evc2.convert.attempts import report_attempts
     from evc2.convert.jobs import checked_trials, merge
     from evc2.fileio.datadir import DataDir
 
     data = DataDir(args.data_dir)
     trials = checked_trials(args.trials or data.path / "trials", data)
     if args.merge:
-        return merge(list(trials), args.out, args.njobs)
+        merge(list(trials), args.out, args.njobs)
+        return report_attempts(args.out, trials)
     from evc2.convert.batch import convert_trials
     from evc2.convert.command import load, style_reference
 
     evc = load(args)
-    if evc.model.reads_text:  # before the reference, which is heard in its own way
+    if args.input == "text" and not evc.model.reads_text:
+        raise UserError(
+            f"--input text: {type(evc.model).__name__} reads no text; leave it out, and what is said comes from the "
+            f"recordings"
+        )
+    if not evc.model.converts or args.input == "text":  # before the reference, which is heard in its own way
         from evc2.convert.tts import TTS
         from evc2.convert.tts_batch import speak_trials
 
         evc, convert_trials = TTS.of(evc), speak_trials
     options["reference"] = style_reference(args, evc)
     logging.info("%d trials", len(trials))
-    return convert_trials(evc, data, trials, Path(args.out), options, args.plot, args.job, args.njobs)
+    convert_trials(evc, data, trials, Path(args.out), options, args.plot, args.job, args.njobs)
+    if args.job is None:
+        report_attempts(args.out, trials)
+    return None
 
 
 if __name__ == "__main__":

@@ -38,9 +38,23 @@ def get_parser() -> ArgumentParser:
     parser.add_argument(
         "--same_words", type=parse_bool, default=True, help="draw sentences instead of utterances for the fractions"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw by fractions")
+    parser.add_argument(
+        "--test_count",
+        type=int,
+        default=0,
+        help="so many utterances of each speaker for test, --dev_count for dev, whatever the column `set` says; 0: no",
+    )
+    parser.add_argument("--dev_count", type=int, default=10, help="with --test_count")
+    parser.add_argument(
+        "--count_least",
+        type=int,
+        default=100,
+        help="with --test_count: speakers with fewer utterances are cut by the fractions",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the draw by fractions or counts")
     parser.add_argument("--emotion_map", default="", help='renames emotions, e.g. "excited:happy,calm:neutral"')
     parser.add_argument("--speakers", default="", help='speakers to use, e.g. "4 7"; empty for all')
+    parser.add_argument("--max_speakers", type=int, default=0, help="of these, the first so many by name; 0 for all")
     parser.add_argument(
         "--domain_by", default="emotion", choices=["emotion", "speaker"], help="what a conversion changes"
     )
@@ -89,16 +103,24 @@ def main(cmd: Sequence[str] | None = None) -> None:
         report_trials,
         speaker_directions,
     )
-    from evc2.fileio.split import by_column, by_fractions, by_lists, cut, hold_out
+    from evc2.fileio.split import by_column, by_counts, by_fractions, by_lists, cut, hold_out
 
     by, text, none = args.domain_by, _directions(args), args.directions == "none"
     directions = parse_directions(text) if by == "emotion" and not none else []
     utterances = choose_speakers(read_manifest(args.manifest, parse_emotion_map(args.emotion_map)), args.speakers)
+    if args.max_speakers < 0:
+        raise UserError(f"--max_speakers: expected a number from 0 on (0: all), found {args.max_speakers}")
+    if args.max_speakers:
+        first = set(sorted({row.speaker for row in utterances})[: args.max_speakers])
+        utterances = [row for row in utterances if row.speaker in first]
     levels = {row.intensity for row in utterances} - {""}
     if args.intensity and levels and args.intensity not in levels:
         raise UserError(f"--intensity {args.intensity}: the corpus has {' '.join(sorted(levels))}")
     if args.lists:
         chosen = by_lists(utterances, args.lists)
+    elif args.test_count:
+        shares = (args.dev_fraction, args.test_fraction)
+        chosen = by_counts(utterances, args.dev_count, args.test_count, args.count_least, shares, args.seed)
     else:
         chosen = by_column(utterances) or by_fractions(
             utterances, args.dev_fraction, args.test_fraction, args.seed, args.same_words

@@ -15,15 +15,15 @@ def get_parser() -> ArgumentParser:
     what.add_argument(
         "--needs_of",
         metavar="CONFIG",
-        help="training configuration: print the contract that it is for, and where durations of phones come from "
-        "(learned, or none where the system reads no text)",
+        help="training configuration: print the contract that it is for, and what it needs of the text (learned: "
+        "phones with learned durations; phones: these alone; none: nothing)",
     )
     parser.add_argument("--dirname", type=parse_bool, default=False, help="print the folder's name only")
     return parser
 
 
 def needs(path: str) -> tuple[str, str]:
-    """The feature contract that a training configuration names, and ``learned`` or ``none``."""
+    """The feature contract that a training configuration names, and ``learned``, ``phones`` or ``none``."""
     import yaml
 
     from evc2.systems import READS_TEXT
@@ -35,7 +35,7 @@ def needs(path: str) -> tuple[str, str]:
     if not isinstance(config, dict):
         raise UserError(f"{path}: expected a training configuration, found no keys")
     contract = config.get("feats_contract") or "conf/feats_world.yaml"
-    return str(contract), "learned" if config.get("system") in READS_TEXT else "none"
+    return str(contract), READS_TEXT.get(str(config.get("system")), "none")
 
 
 def main(cmd: Sequence[str] | None = None) -> None:

@@ -55,8 +55,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
             speakers = [*(f"S{k:03d}" for k in range(1, 101)), "V001", "V002"]
             conf = {**conf, "speakers": speakers, "voices": voices_like(speakers, conf["voices"])}
         if get_class(config["system"]).reads_text and not conf.get("speakers"):
-            counts = {"speakers": 10, "emotions": 8, "tokens": 100}
-            counts = {key: n for key, n in counts.items() if not conf.get(key)}
+            counts = {key: n for key, n in get_class(config["system"]).counts.items() if not conf.get(key)}
             said = ", ".join(f"{n} {key}" for key, n in counts.items())
             print(f"{said} stand for those of the training data", file=sys.stderr)
             conf = {**conf, **{key: [f"{key}{k}" for k in range(n)] for key, n in counts.items()}}

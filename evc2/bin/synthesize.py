@@ -103,7 +103,7 @@ def say(tts, args, controls) -> Path:
 
         title = f"{args.speaker or 'voice of ' + Path(args.voice_wav).name}: {args.text}"
         draw_speech(out.with_suffix(".png"), info, title, tts.contract.frame_seconds)
-    if args.ref_audio:
+    if args.ref_audio and "scores" in info:
         ranked = sorted(info["scores"].items(), key=lambda pair: -pair[1])[:3]
         print("heard in the recording: " + ", ".join(f"{name} {score:.2f}" for name, score in ranked))
     return out
@@ -115,6 +115,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     setup_logging()
     check_args(args)
 
+    from evc2.convert.attempts import report_attempts
     from evc2.convert.command import load_tts
     from evc2.convert.jobs import checked_trials, merge
     from evc2.convert.tts import Controls
@@ -128,16 +129,20 @@ def main(cmd: Sequence[str] | None = None) -> None:
         return
     if args.list is not None:
         lines = read_list(args.list)
-        if args.merge:
-            return merge([line.id for line in lines], args.out, args.njobs)
-        return speak_list(load_tts(args), lines, Path(args.out), args.tokens == "soft", controls, *parts)
-    data = DataDir(args.data_dir)
-    trials = checked_trials(args.trials or data.path / "trials", data)
+        ids = [line.id for line in lines]
+    else:
+        data = DataDir(args.data_dir)
+        ids = list(trials := checked_trials(args.trials or data.path / "trials", data))
+        logging.info("%d trials", len(trials))
     if args.merge:
-        return merge(list(trials), args.out, args.njobs)
-    logging.info("%d trials", len(trials))
-    options = {**how, "style": "reference" if args.tokens == "soft" else "token"}
-    return speak_trials(load_tts(args), data, trials, Path(args.out), options, args.plot, *parts)
+        merge(ids, args.out, args.njobs)
+    elif args.list is not None:
+        speak_list(load_tts(args), lines, Path(args.out), args.tokens == "soft", controls, *parts)
+    else:  # hard: without a style, systems take the emotion by its name
+        options = {**how, "style": "reference" if args.tokens == "soft" else None}
+        speak_trials(load_tts(args), data, trials, Path(args.out), options, args.plot, *parts)
+    if args.job is None:
+        report_attempts(args.out, ids)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evc2.convert.attempts import note_attempt
 from evc2.convert.details import Details
 from evc2.convert.evc import EVC
 from evc2.convert.jobs import Made, run_jobs, utterance
@@ -137,6 +138,7 @@ def convert_trials(
     known = set(evc.stats.speakers)
     speakers = data.table("utt2spk")
     emotions = data.table("utt2emo") if data.has("utt2emo") else {}
+    phones = data.table("phones") if data.has("phones") else {}
 
     def work(name: str) -> Made:
         trial = trials[name]
@@ -148,6 +150,7 @@ def convert_trials(
             **{key: value for key, value in options.items() if value is not None and key != "emotion"},
         }
         wav, info = evc.convert(*utterance(data, trial.source), trial.emotion, **given)
+        note_attempt(out, name, info.get("made"), phones.get(trial.source), plot)
         if plot:
             draw(out / "plots" / f"{name}.png", wav, info)
         return wav, info["rate"]

@@ -26,7 +26,7 @@ def resolve(options: Options, model: AbsEVCModel, emotions: Sequence[str], f0_mo
         UserError: unknown emotion, speaker or style; no source emotion where there are several; options that this
             system or the F0 model cannot serve.
     """
-    if model.reads_text:
+    if not model.converts:
         raise UserError("this system speaks text instead of converting recordings: use `evc2 synthesize --text ...`")
     source, domains = options.source_emotion, model.emotions
     check_asked(options, model)
@@ -35,7 +35,7 @@ def resolve(options: Options, model: AbsEVCModel, emotions: Sequence[str], f0_mo
     check_names(emotions, model.stats.speakers, options.emotion, options.speaker, source)
     if options.target_speaker is not None:
         check_names(emotions, model.stats.speakers, options.emotion, options.target_speaker)
-    if source is None and len(domains) > 2:
+    if source is None and len(domains) > 2 and not model.keeps_voice:
         raise UserError(
             f"this model converts between {len(domains)} emotions, so it must know the recording's: give the source "
             f"emotion (--source_emotion), one of {', '.join(domains)}"
@@ -51,7 +51,7 @@ def resolve(options: Options, model: AbsEVCModel, emotions: Sequence[str], f0_mo
 
 def check_asked(options: Options, model: AbsEVCModel) -> None:
     """UserError where nobody said what to convert to: speaker, emotion or both, as the system's domains are."""
-    if model.speakers and (options.target_speaker or options.speaker) not in model.speakers:
+    if model.speakers and not model.keeps_voice and (options.target_speaker or options.speaker) not in model.speakers:
         wanted = options.target_speaker or options.speaker
         found = f"the voice '{wanted}' is unknown{nearest(wanted, model.speakers)}" if wanted else "no voice was named"
         raise UserError(f"{found}: give a target speaker (--target_speaker), one of {', '.join(model.speakers)}")

@@ -11,8 +11,20 @@ from evc2.errors import UserError
 from evc2.evaluate.ssim import ssim
 from evc2.fileio.atomic import atomic_path, write_text
 from evc2.fileio.audio import write_audio
+from evc2.train.abs_model import AbsEVCModel
 
 MEASURES = ("ssim_reconstruction", "ssim_cycle", "mel_l1_reconstruction")
+
+
+def check_details(model: AbsEVCModel) -> None:
+    """UserError for a system that does not take mel spectrograms as images, so that it has no :class:`Details`."""
+    if model.contract.kind != "mel":
+        raise UserError("--details: only systems on mel spectrograms have these; leave it out")
+    if type(model).unit_images is AbsEVCModel.unit_images:
+        raise UserError(
+            f"--details: {type(model).__name__} does not convert mel spectrograms as images, so there are none to "
+            f"compare; leave it out (--plot true draws source and conversion)"
+        )
 
 
 class Details:
@@ -35,11 +47,7 @@ class Details:
             made: the file in O/gen that was written.
             info: what :meth:`EVC.convert` said of it.
 
-        Raises:
-            UserError: a system that does not take mel spectrograms as images.
         """
-        if evc.contract.kind != "mel":
-            raise UserError("--details: only systems on mel spectrograms have these")
         if info["silent"]:
             return
         name = made.relative_to(self.gen)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from evc2.convert.attempts import warn_of_failure
 from evc2.convert.checks import check_f0_model, check_vocoder, resolve
 from evc2.convert.features import new_features, time_ratio
 from evc2.convert.loading import load_model
 from evc2.convert.options import Options
-from evc2.convert.recording import prepare
+from evc2.convert.recording import prepare, speech
 from evc2.convert.render import render, scaled, within_full_scale
 from evc2.errors import UserError
 from evc2.feats import world
@@ -55,6 +56,11 @@ class EVC:
         if f0_model is not None:
             check_f0_model(self.contract, f0_model.eval())
         self._vocoder, self.f0_model = vocoder, f0_model
+
+    @property
+    def in_own_time(self) -> bool:
+        """Whether the system hears whole utterances and speaks as long as it likes, instead of frame by frame."""
+        return self.model.collation == "utterance"
 
     @property
     def given_vocoder(self) -> AbsVocoder | None:
@@ -117,9 +123,11 @@ class EVC:
     def reference(self, wav: np.ndarray, rate: int) -> dict[str, Any]:
         """Features of a recording whose style is to be copied, for the option ``reference``; errors as `prepare`.
 
-        Its speaker and emotion are not known, so systems take its own mean and deviation where they normalise.
+        Its speaker and emotion are not known, so systems take its own mean and deviation where they normalise. Of
+        systems on whole utterances (:attr:`in_own_time`) the silence around the speech is cut.
         """
         wav = self.prepare(wav, rate)
+        wav = speech(wav, self.contract.rate) if self.in_own_time else wav
         if audio_problem(wav, self.contract.rate) == "silent":
             raise UserError("the reference recording is silent: it has no style")
         return {**extract(wav, self.contract), "speaker": None, "emotion": None}
@@ -141,11 +149,13 @@ class EVC:
             emotion, speaker, source_emotion, options: see :class:`evc2.convert.options.Options`.
 
         Returns:
-            float32 wav of round(n * contract.rate / rate) samples at ``contract.rate`` (times the ``ratio`` below), and
-            a dict: ``source`` (the input at that rate), ``source_f0``, ``f0`` in Hz (a value a frame), ``frame_period``
-            in ms, ``rate``, ``gain`` (below 1 where the level was lowered against clipping), ``ratio`` (of the
-            durations, 1 unless they are scaled), ``emotion``, ``source_emotion``, ``speaker``, ``target_speaker``,
-            ``silent``; of systems on mel spectrograms also ``given`` and ``target``, what the system was called with.
+            float32 wav at ``contract.rate``, of round(n * contract.rate / rate) samples (times the ``ratio`` below), or
+            as long as a system that speaks in its own time likes; and a dict: ``source`` (the input at that rate, of
+            systems on whole utterances without the silence around the speech), its ``source_f0``, ``f0`` of the wav in
+            Hz (a value a frame, 0: unvoiced, or no F0 in the contract), ``frame_period`` in ms, ``rate``, ``gain``
+            (below 1 where the level was lowered against clipping), ``ratio`` (of the durations, 1 unless they are
+            scaled), ``emotion``, ``source_emotion``, ``speaker``, ``target_speaker``, ``silent``; of systems on mel
+            spectrograms also ``given`` and ``target``, what the system was called with, and ``made``, what it gave.
 
         Raises:
             UserError: unknown emotion, speaker or option; a recording that is empty, too short or holds NaN.
@@ -168,6 +178,8 @@ class EVC:
             logging.warning("the recording is silent, and so is its conversion")
             nothing = np.zeros(1 + int(len(source) / self.contract.rate / self.contract.frame_seconds))
             return np.zeros_like(source), {**info, "source_f0": nothing, "f0": nothing}
+        if self.in_own_time:
+            source = info["source"] = speech(source, self.contract.rate)
         style = self.reference(*asked.reference) if isinstance(asked.reference, tuple) else asked.reference
         target = ConversionTarget(
             emotion,
@@ -197,14 +209,17 @@ class EVC:
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Convert mel spectrograms: samples [n] at the contract's rate to the converted ones, with the info completed.
 
-        The result is as long as the source if the system keeps the number of frames.
+        The result is as long as the source if the system keeps the number of frames, and then has the source's F0
+        unless the system gives its own. Speech of another length has the F0 that is measured of it.
         """
         level = self.model.loudness
         raised = source if level is None else source * 10 ** (raising_gain(source, level)[0] / 20)
         given = {**extract(raised, self.contract), "speaker": info["speaker"], "emotion": info["source_emotion"]}
         info["given"], info["target"] = given, target
-        made = self.model.convert(given, target)
-        length = len(source) if len(made["feats"]) == len(given["feats"]) else None
+        made = info["made"] = self.model.convert(given, target)
+        warn_of_failure(made)
+        in_time = len(made["feats"]) == len(given["feats"]) and not self.in_own_time
+        length = len(source) if in_time else None
         if made.get("wav") is not None and self._vocoder is None:  # a vocoder that was asked for takes precedence
             wav, info["gain"] = within_full_scale(fit_length(made["wav"], length))
         else:
@@ -212,6 +227,9 @@ class EVC:
             info["rate"] = self.vocoder.contract.rate
         info["source_f0"] = given.get("f0", np.zeros(len(given["feats"])))
         info["f0"] = info["source_f0"] if made.get("f0") is None else made["f0"]
+        if made.get("f0") is None and not in_time:  # the rate of a vocoder is that of the features
+            none = np.zeros(len(made["feats"]))
+            info["f0"] = extract(wav, self.contract)["f0"] if self.contract.has_f0 else none
         return wav, info
 
     def heard(self, feats: np.ndarray, length: int | None = None) -> tuple[np.ndarray, float]:

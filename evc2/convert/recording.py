@@ -6,6 +6,7 @@ import numpy as np
 import soxr
 
 from evc2.errors import UserError
+from evc2.feats.trim import speech_bounds
 from evc2.fileio.audio import audio_problem
 
 MIN_SECONDS = 0.02  # both analyses take any length, but in less than this there is no period of a voice of 50 Hz
@@ -28,3 +29,11 @@ def prepare(wav: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     if rate != wanted:
         wav = soxr.resample(wav, rate, wanted)
     return np.pad(wav[:length], (0, max(0, length - len(wav))))
+
+
+def speech(wav: np.ndarray, rate: int) -> np.ndarray:
+    """The speech of a recording [n] at ``rate`` Hz without the silence around it, cut as stage 2 cuts that of the
+    training's recordings: more of it than was ever heard there would sound like a style, or like words.
+    """
+    first, last = speech_bounds(wav, rate)
+    return wav[first:last]

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from evc2.convert.attempts import warn_of_failure
 from evc2.convert.evc import EVC
 from evc2.convert.render import within_full_scale
 from evc2.errors import UserError
 from evc2.feats.pitch_shift import LIMIT, shift_pitch
-from evc2.feats.trim import speech_bounds
 from evc2.text.g2p import G2P, build_g2p, with_silence
 from evc2.text.lexicon import SILENCES
 from evc2.train.abs_model import AbsEVCModel, ConversionTarget
@@ -111,28 +111,19 @@ class TTS(EVC):
             weights: of the speaker encoder, where it needs a file.
 
         Raises:
-            UserError: a model that learned its voices as a table, or whose vectors came from elsewhere.
+            UserError: a model that knows its voices by name, or whose vectors came from elsewhere.
         """
         from evc2.convert.voices import KINDS, voice_vector
 
         kind = self.model.spembs_kind
         if kind not in KINDS:
-            found = "learned its voices as a table" if kind is None else f"works on speaker vectors of '{kind}'"
+            found = f"works on speaker vectors of '{kind}'" if kind else "knows the voices of its training by name"
             raise UserError(
-                f"this model {found}, so it cannot take a voice from a recording; train one with --spembs resemblyzer "
-                f"and conf/tuning/train_emotts_spembs.yaml"
+                f"this model ({type(self.model).__name__}) {found}, so it cannot take a voice from a recording: name a "
+                f"speaker (--speaker), one of {', '.join(self.model.speakers)}; or train a model on vectors, with "
+                f"--spembs resemblyzer and conf/tuning/train_emotts_spembs.yaml"
             )
         return voice_vector(wav, rate, kind, weights)
-
-    def reference(self, wav: np.ndarray, rate: int) -> dict[str, Any]:
-        """Features of a recording whose emotion is to be heard: see :meth:`EVC.reference`.
-
-        The silence around the speech is cut as stage 2 cuts that of the training's recordings: more of it than was ever
-        heard there would sound like an emotion.
-        """
-        wav = self.prepare(wav, rate)
-        first, last = speech_bounds(wav, self.contract.rate)
-        return super().reference(wav[first:last], self.contract.rate)
 
     def synthesize(
         self,
@@ -154,7 +145,8 @@ class TTS(EVC):
 
         Returns:
             float32 wav [n], and a dict: ``rate``, ``feats`` [T, n_mels], ``durations`` [L] in frames, ``phones`` (a
-            list), ``scores`` of the emotions (a dict), ``gain`` (below 1 where the level was lowered against clipping).
+            list), ``scores`` of the emotions (a dict, of systems that give some), ``gain`` (below 1 where the level was
+            lowered against clipping), ``made`` (what the system gave).
 
         Raises:
             UserError: unknown speaker or emotion, both or neither of emotion and reference, or nothing to say.
@@ -172,17 +164,19 @@ class TTS(EVC):
             emotion,
             speaker,
             how.intensity,
-            style="token" if style is None else "reference",
+            style=None if style is None else "reference",  # None: the emotion by its name, however a system calls that
             reference=style,
             voice=voice,
             speed=how.speed,
         )
         made = self.model.convert({"phones": phones, "speaker": None}, target)
+        warn_of_failure(made)
         wav, gain = self.heard(made["feats"])
         rate = self.vocoder.contract.rate
         if how.pitch:
             wav, more = within_full_scale(shift_pitch(wav, rate, how.pitch))
             gain *= more
-        scores = dict(zip(self.model.emotions, made["scores"].tolist(), strict=True))
         kept = {key: made[key] for key in ("feats", "durations")}
-        return wav, {"rate": rate, "phones": phones, "scores": scores, "gain": gain, **kept}
+        if "scores" in made:
+            kept["scores"] = dict(zip(self.model.emotions, made["scores"].tolist(), strict=True))
+        return wav, {"rate": rate, "phones": phones, "gain": gain, "made": made, **kept}

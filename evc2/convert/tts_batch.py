@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evc2.convert.attempts import note_attempt
 from evc2.convert.checks import check_style
 from evc2.convert.jobs import Made, run_jobs, utterance
 from evc2.convert.options import CHOICES, Options
@@ -58,7 +59,8 @@ def read_list(path: str | Path) -> list[Line]:
 def speak_list(
     tts: TTS, lines: Sequence[Line], out: Path, soft: bool, controls: Controls, job: int | None = None, njobs: int = 1
 ) -> None:
-    """Say every line into OUT/wav/<id>.wav, with hard tokens or (soft) with the emotion of its recording.
+    """Say every line into OUT/wav/<id>.wav, with hard tokens or (soft) with the emotion of its recording. Leaves what
+    run_jobs and, of systems that may fail, note_attempt leave.
 
     Raises:
         UserError: soft tokens and a line without a recording, or what :meth:`TTS.synthesize` raises.
@@ -71,6 +73,7 @@ def speak_list(
             raise UserError("soft tokens need a recording in the line's fifth field")
         asked = {"reference": read_audio(line.reference)} if soft else {"emotion": line.emotion}
         wav, info = tts.synthesize(line.text, line.speaker, **asked, controls=controls)
+        note_attempt(out, name, info["made"])
         return wav, info["rate"]
 
     run_jobs(list(by_id), work, out, job, njobs)
@@ -91,7 +94,7 @@ def other_speakers(data: DataDir, trials: Mapping[str, Trial]) -> dict[str, str]
         if not fits:
             raise UserError(
                 f"{data.path}: no utterance of another speaker is {trial.emotion}, so trial {trial.id} has no "
-                f"recording to take it from; use --style token"
+                f"recording to take it from; take emotions by name (no --style reference, --tokens hard)"
             )
         chosen[trial.id] = fits[zlib.crc32(trial.id.encode()) % len(fits)]
     return chosen
@@ -153,6 +156,7 @@ def speak_trials(
         if style == "reference":
             asked = {"reference": given or utterance(data, prompts[name])}
         wav, info = tts.synthesize(texts[trial.source], trial.speaker, **asked, controls=controls)
+        note_attempt(out, name, info["made"], None, plot)
         if plot:
             from evc2.convert.tts_plot import draw_speech  # matplotlib starts slowly
 

@@ -27,7 +27,7 @@ from evc2.fileio.datadir import DataDir, read_table, subset, write_table
 
 SHOWN = 10
 _OPTIONAL = ("utt2gain", "utt2pauses", "utt2textgrid")  # written where --loudness, --vad, --textgrids are in use
-_FEATURE_FILES = ("feats.scp", "f0.scp", "power.scp", "utt2num_frames", "phones", "durations.scp")
+_FEATURE_FILES = ("feats.scp", "f0.scp", "power.scp", "utt2num_frames", "phones", "durations.scp", "utt2strength")
 
 
 def part(utts: Sequence[str], job: int, njobs: int) -> list[str]:

@@ -1,10 +1,11 @@
-"""Cutting a corpus into train, dev and test: by stored lists, by the manifest's own column, or by fractions."""
+"""Cutting a corpus into train, dev and test: by stored lists, by the manifest's own column, by fractions or counts."""
 
 import hashlib
 import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from evc2.errors import UserError, nearest
@@ -94,6 +95,51 @@ def by_fractions(
         for i, name in enumerate(names):
             which = "test" if i < n_test else "dev" if i < n_test + n_dev else "train"
             chosen.update({row.utt: which for row in groups[name]})
+    return chosen
+
+
+def by_counts(
+    utterances: Sequence[Utterance], dev: int, test: int, least: int, shares: tuple[float, float], seed: int = 0
+) -> dict[str, str]:
+    """Return utterance -> set, drawn within each speaker: so many for test and dev, the rest for train.
+
+    Each utterance is drawn alone, in the order of a hash as in :func:`by_fractions`; another speaker may say the same
+    words in another set.
+
+    Args:
+        utterances: what to cut.
+        dev, test: utterances of a speaker, from 1 on.
+        least: speakers with fewer utterances give fractions instead, at least one each; those with less than three
+            give train everything.
+        shares: these fractions, of dev and of test.
+        seed: changes the draw.
+
+    Raises:
+        UserError: counts that leave nothing for train, or impossible fractions.
+    """
+    if dev < 1 or test < 1 or dev + test >= least:
+        raise UserError(
+            f"{dev} dev and {test} test utterances of each speaker: expected numbers from 1 on that together are below "
+            f"the least number of a speaker's utterances, {least}"
+        )
+    speakers: dict[str, list[Utterance]] = defaultdict(list)
+    for row in utterances:
+        speakers[row.speaker].append(row)
+    few = [row for own in speakers.values() if len(own) < least for row in own]
+    # Fractions draw within speaker and emotion; here a speaker is one whole, whatever the emotions.
+    chosen = by_fractions([replace(row, emotion="") for row in few], *shares, seed=seed, same_words=False)
+    for own in speakers.values():
+        if len(own) >= least:
+            utts = sorted((row.utt for row in own), key=lambda utt: _draw(seed, f"utt {utt}"))
+            chosen |= {utt: "test" if i < test else "dev" if i < test + dev else "train" for i, utt in enumerate(utts)}
+    if few:
+        logging.warning(
+            "%d of %d speakers have less than %d utterances and are cut by fractions: %s",
+            len({row.speaker for row in few}),
+            len(speakers),
+            least,
+            _some(sorted({row.speaker for row in few})),
+        )
     return chosen
 
 

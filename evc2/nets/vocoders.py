@@ -4,11 +4,13 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from evc2.errors import UserError, check_keys, nearest
 from evc2.feats.contract import FeatureContract
+from evc2.feats.mel import compress
 
 NETS = ("hifigan", "melgan", "wavernn")
 
@@ -18,7 +20,8 @@ def build_generator(name: str, conf: Mapping[str, Any], contract: FeatureContrac
 
     Args:
         name: one of :data:`NETS`.
-        conf: its arguments; bands and, for WaveRNN, hop come from the contract.
+        conf: its arguments; bands and, for WaveRNN, hop come from the contract, and ``mel_range: contract`` is that of
+            :func:`unit_range`.
         contract: of the mels.
 
     Raises:
@@ -30,6 +33,8 @@ def build_generator(name: str, conf: Mapping[str, Any], contract: FeatureContrac
         from evc2.nets.wavernn import WaveRNN
 
         check_keys(WaveRNN, conf, "the wavernn generator")
+        if conf.get("mel_range") == "contract":
+            conf = {**conf, "mel_range": unit_range(contract)}
         return WaveRNN(**{"n_mels": contract.n_mels, "hop": contract.hop, **conf})
     module = importlib.import_module(f"evc2.nets.{name}")
     net = module.build_generator({"in_channels": contract.n_mels, **conf})
@@ -39,6 +44,12 @@ def build_generator(name: str, conf: Mapping[str, Any], contract: FeatureContrac
             f"hop {contract.hop}; choose upsample_scales whose product is {contract.hop}"
         )
     return net
+
+
+def unit_range(contract: FeatureContract) -> tuple[float, float]:
+    """What a contract writes for silence and for a mel value of 1 (0 dB): speech lies between, but for a few values."""
+    low, high = compress(np.array([0.0, 1.0]), contract)
+    return float(low), float(high)
 
 
 def build_discriminator(conf: Mapping[str, Any]) -> nn.Module:

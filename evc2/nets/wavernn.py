@@ -77,6 +77,13 @@ class Stretch(nn.Module):
         return phases.transpose(1, 2).reshape(batch, channels, frames * self.factor)
 
 
+def _rises(pair: Sequence[float]) -> bool:
+    # Settings come from YAML: anything may stand there.
+    if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+        return False
+    return all(isinstance(value, (int, float)) for value in pair) and pair[0] < pair[1]
+
+
 class WaveRNN(nn.Module):
     """Distribution of the next sample, given the former one and the mel spectrogram.
 
@@ -92,10 +99,14 @@ class WaveRNN(nn.Module):
         res_out_dims: its outputs, shared out equally among four layers; a multiple of 4.
         res_blocks: its depth.
         pad: frames of context on either side of the conditioning.
+        mel_range: two mel values that the layers shall see as 0 and 1, other values in proportion (not clipped); None
+            leaves mels as they are. Kept with the weights, which mean nothing with another range.
 
     Raises:
-        UserError: sizes that do not fit together.
+        UserError: sizes that do not fit together, or a range that is none.
     """
+
+    mel_range: torch.Tensor | None
 
     def __init__(
         self,
@@ -110,6 +121,7 @@ class WaveRNN(nn.Module):
         res_out_dims: int = 128,
         res_blocks: int = 10,
         pad: int = 2,
+        mel_range: Sequence[float] | None = None,
     ):
         super().__init__()
         if math.prod(upsample_scales) != hop:
@@ -121,9 +133,12 @@ class WaveRNN(nn.Module):
             raise UserError(f"WaveRNN mode: expected raw or mol, found '{mode}'")
         if res_out_dims % 4:
             raise UserError(f"res_out_dims: expected a multiple of 4, found {res_out_dims}")
+        if mel_range is not None and not _rises(mel_range):
+            raise UserError(f"mel_range: expected contract, or [low, high] with low below high, found {mel_range}")
         self.n_mels, self.hop, self.pad, self.mode, self.bits = n_mels, hop, pad, mode, bits
         self.classes = 2**bits if mode == "raw" else 3 * MIXTURES
         self.rnn_dims, self.aux_dims = rnn_dims, res_out_dims // 4
+        self.register_buffer("mel_range", None if mel_range is None else torch.tensor(mel_range, dtype=torch.float32))
         self.frame_net = FrameNet(n_mels, compute_dims, res_out_dims, res_blocks, pad)
         self.stretch = nn.Sequential(*(Stretch(scale) for scale in upsample_scales))
         self.input = nn.Linear(1 + n_mels + self.aux_dims, rnn_dims)
@@ -143,6 +158,8 @@ class WaveRNN(nn.Module):
             Stretched mels [B, F * hop, n_mels] and frame features [B, F * hop, res_out_dims]; sample i belongs to frame
             i // hop, which is mel frame i // hop + pad.
         """
+        if self.mel_range is not None:
+            mel = (mel - self.mel_range[0]) / (self.mel_range[1] - self.mel_range[0])
         aux = self.frame_net(mel).repeat_interleave(self.hop, dim=2)
         start = self.pad * self.hop
         stretched = self.stretch(mel)[:, :, start : start + aux.shape[2]]

@@ -15,12 +15,14 @@ SYSTEMS = {
     "cyclegan_cwt": "evc2.systems.cyclegan_cwt:CycleGANCWT",
     "emotts": "evc2.systems.emotts:EmoTTS",
     "munit": "evc2.systems.munit:MUNIT",
+    "seq2seq": "evc2.systems.seq2seq:Seq2Seq",
     "vaegan": "evc2.systems.vaegan:VAEGAN",
     "vqvae": "evc2.systems.vqvae:VQVAE",
 }
 
-READS_TEXT = frozenset({"emotts"})
-"""Those that speak text (their class says so too): they need phones and durations beside features."""
+READS_TEXT = {"emotts": "learned", "seq2seq": "phones"}
+"""Those that speak text (their class says so too), and what they need beside features: ``learned``, phones with
+durations, which an aligner learns unless TextGrids give them; ``phones``, these alone."""
 
 
 def get_class(name: str) -> type["AbsEVCModel"]:

@@ -66,6 +66,7 @@ class EmoTTS(AbsEVCModel):
     collation = "utterance"
     styles = ("token", "reference")
     reads_text = True
+    converts = False
 
     def __init__(
         self,

@@ -21,7 +21,11 @@ NO_EMOTION = "other"
 
 
 def text_labels(
-    conf: Mapping[str, Any], stats: Stats, folder: str | Path, start: Mapping[str, Any] | None = None
+    conf: Mapping[str, Any],
+    stats: Stats,
+    folder: str | Path,
+    start: Mapping[str, Any] | None = None,
+    emotional: bool = True,
 ) -> dict[str, Any]:
     """``speakers``, ``emotions``, ``tokens`` and ``g2p`` of system_conf: what it gives already, the rest from the data.
 
@@ -31,9 +35,10 @@ def text_labels(
         folder: its feature directory, with ``phones`` and ``g2p.yaml``.
         start: system_conf of the model that training starts from: phones that it has learned stay tokens, whether these
             data have them or not, so that it can still say them.
+        emotional: whether there must be emotions.
 
     Raises:
-        UserError: no phones, or no emotion in the data.
+        UserError: no phones, or no emotion in the data where there must be.
     """
     folder = Path(folder)
     if not (folder / "g2p.yaml").is_file():
@@ -51,7 +56,7 @@ def text_labels(
         "g2p": {**g2p, "silence": any(row[0] == SILENCE for row in phones)},
     }
     labels = {key: conf.get(key) or value for key, value in known.items()}
-    if not labels["emotions"]:
+    if emotional and not labels["emotions"]:
         raise UserError(f"{folder}: every utterance is labelled '{NO_EMOTION}': some need an emotion to learn from")
     return labels
 

@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from evc2.errors import UserError
+from evc2.feats.contract import FeatureContract
 from evc2.nets.weights import load_weights
 from evc2.train.abs_model import AbsEVCModel
 
@@ -16,20 +17,25 @@ LABELS = ("speakers", "emotions", "tokens", "spembs_kind")
 """Keys of system_conf that say what the rows of tables mean."""
 
 
-def system_conf_beside(weights: str | Path) -> dict[str, Any]:
-    """system_conf of the model directory that weights or a checkpoint lie in.
+def config_beside(weights: str | Path, key: str) -> dict[str, Any]:
+    """A key of the configuration of the model directory that weights or a checkpoint lie in.
 
     Raises:
         UserError: no readable config.yaml there.
     """
     path = Path(weights).parent / "config.yaml"
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))["system_conf"]
+        return yaml.safe_load(path.read_text(encoding="utf-8"))[key]
     except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: expected the configuration of the model that training starts from, which names its labels: "
             f"{error}"
         ) from None
+
+
+def system_conf_beside(weights: str | Path) -> dict[str, Any]:
+    """system_conf of the model directory that weights or a checkpoint lie in; errors as :func:`config_beside`."""
+    return config_beside(weights, "system_conf")
 
 
 def check_resumable(folder: str | Path, conf: Mapping[str, Any]) -> None:
@@ -63,11 +69,13 @@ def adopt(model: AbsEVCModel, path: str) -> str:
         what espnet2's ``--init_param`` has to be for all other weights: ``path:::name,name``, those rows left out.
 
     Raises:
-        UserError: no readable config.yaml beside the weights, or a model of other sizes.
+        UserError: no readable config.yaml beside the weights, or a model of other sizes or on other features.
     """
     if not model.label_rows or ":" in path:  # with parts of its own, espnet2's form says all
         return path
     old = system_conf_beside(path)
+    theirs = FeatureContract.from_dict(config_beside(path, "feats_contract"), where=f"{path}: feats_contract")
+    model.contract.require_same(theirs, mine="these data", theirs=path)
     weights, own = load_weights(Path(path), "cpu"), model.state_dict()
     left_out = tuple(model.label_rows)
     for name in sorted({*weights, *own} - {*left_out}):

@@ -14,7 +14,7 @@ from evc2.feats import extract
 from evc2.feats.contract import FeatureContract
 from evc2.feats.stats import Stats
 from evc2.fileio.datadir import DataDir
-from evc2.systems import get_class
+from evc2.systems import READS_TEXT, get_class
 from evc2.train.abs_model import emotions_of, speakers_of
 from evc2.train.collate_fn import CropDataset, CropPairDataset, Cropper, CropSetDataset
 from evc2.train.iterators import EVCIterFactory, drawn_plan, length_plan, pair_plan, set_plan, single_plan
@@ -54,8 +54,10 @@ def build_factory(args: argparse.Namespace, options: Any, mode: str) -> EVCIterF
     if not train and args.valid_trials:
         common["trials"] = build_trials(args, folder)
     if system.collation == "utterance":
-        kept = {name: conf_value(args, name) for name in ("tokens", "speakers", "emotions", "unlabelled")}
-        whole = UtteranceDataset(DataDir(folder), **kept)
+        kept = {name: conf_value(args, name) for name in ("tokens", "speakers", "emotions")}
+        kept |= {"unlabelled": conf_value(args, "unlabelled", ()), "strength": conf_value(args, "strength", False)}
+        timed = READS_TEXT[args.system] == "learned"
+        whole = UtteranceDataset(DataDir(folder), **kept, durations=timed, strangers=system.keeps_voice)
         logging.info("[%s] %d utterances, %d with a known emotion", mode, len(whole), whole.labelled)
         plan = length_plan(
             whole.lengths, options.num_iters_per_epoch, options.batch_size, args.seed, train, rank, world

@@ -105,6 +105,15 @@ class AbsTurnModel(AbsESPnetModel):
         stats are detached scalars on the device; weight is the batch size, by which stats are averaged.
         """
 
+    def get_ready(self, dataset: Any) -> None:
+        """Measure of the training's dataset what validation and conversion need; called before each validation, in
+        evaluation mode and with the averaged weights. All processes do the same. Else nothing.
+        """
+
+    def remark(self, stats: Mapping[str, float], step: int) -> str | None:
+        """What a user should be told of the figures of a validation after so many steps; None: nothing."""
+        return None
+
     def collect_feats(self, **batch: Any) -> dict[str, torch.Tensor]:
         """Features for espnet2's collect_stats (the recipes use evc2.bin.stats)."""
         return {name: batch[name] for name in batch if name == "feats" or name.endswith("_lengths")}
@@ -133,20 +142,28 @@ class AbsEVCModel(AbsTurnModel):
         loudness: level in dBFS that quieter recordings are raised to before conversion; None: none is.
         per_code: frames of a discrete unit, of systems that have units (their ``encode`` gives them); else None.
         max_domains: how many domains a model can have (systems with an argument ``domains``).
-        reads_text: whether it speaks ``phones`` (of a source, or of any text) instead of converting a recording. Such
-            systems have ``g2p``, how text becomes phones.
+        reads_text: whether it speaks ``phones`` (of a source, or of any text). Such systems have ``g2p``, how text
+            becomes phones.
+        spembs_kind: what made the speaker vectors that it takes voices from; None: it takes none.
+        converts: whether it converts recordings; if not, it speaks text alone.
+        keeps_voice: of systems with ``speakers``: whether it can leave a voice as it is that is none of these.
+        counts: of each kind of label in the place of the training data's, where nothing but sizes is wanted.
 
     Instances carry ``contract`` and ``stats`` once EVCTask or ``EVC.from_pretrained`` has set them.
     """
 
     training_only: ClassVar[tuple[str, ...]] = ()
     styles: ClassVar[tuple[str, ...]] = ()
+    spembs_kind: str | None = None
     emotions: tuple[str, ...] = ()
     speakers: tuple[str, ...] = ()
     loudness: float | None = None
     per_code: ClassVar[int | None] = None
     max_domains: ClassVar[int] = 2
     reads_text: ClassVar[bool] = False
+    converts: ClassVar[bool] = True
+    keeps_voice: ClassVar[bool] = False
+    counts: ClassVar[Mapping[str, int]] = {"speakers": 10, "emotions": 8, "tokens": 100}
     stats: Stats
 
     @classmethod
@@ -199,7 +216,8 @@ class AbsEVCModel(AbsTurnModel):
 
         Args:
             source: ``feats`` [T, D], ``f0`` [T] in Hz, ``power`` [T] in nats (numpy), ``speaker`` and ``emotion``
-                (None when unknown); for systems that read text ``phones``, a list.
+                (None when unknown); for systems that read text ``phones``, a list, and no ``feats`` where there is no
+                recording.
             target: what it is to become.
 
         Returns:
@@ -215,6 +233,10 @@ class AbsEVCModel(AbsTurnModel):
         ``spoken`` where it makes its own sound.
         """
         return {"converted": self.convert(source, target)["feats"]}
+
+    def pictures(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray]:
+        """What else of a conversion is worth a look, such as attention: images [rows, columns], values 0 to 1."""
+        return {}
 
     def unit_images(self, feats: np.ndarray) -> np.ndarray:
         """Features [T, D] as an image [D, T] of values from 0 to 1, for comparisons of structure (SSIM).

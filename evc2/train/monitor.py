@@ -169,6 +169,11 @@ class TrialSet:
             with atomic_path(folder / f"{name}_{epoch}epoch.png") as temporary:
                 figure.savefig(temporary, format="png")
             writer.add_figure(f"{name}/features", figure, epoch)
+            for title, image in model.pictures(source, target).items():
+                figure = draw({title: {"feats": image.T}})
+                with atomic_path(folder / f"{name}_{title.replace(' ', '_')}_{epoch}epoch.png") as temporary:
+                    figure.savefig(temporary, format="png")
+                writer.add_figure(f"{name}/{title.replace(' ', '_')}", figure, epoch)
             if model.contract.kind != "world":
                 if "spoken" in rows:
                     wav = model.convert(source, target)["wav"]

@@ -120,6 +120,8 @@ class EVCTrainer(Trainer):
             session.partial = session.rng = None
             cls.train_one_epoch(wrapped, session, iterator, sub, writers and writers[0])
         with session.averaged(), reporter.observe("valid") as sub:
+            session.model.eval()
+            session.model.get_ready(train.dataset)
             cls.validate_one_epoch(wrapped, session, valid, sub)
         for scheduler in session.schedulers:
             if isinstance(scheduler, AbsValEpochStepScheduler):
@@ -127,6 +129,8 @@ class EVCTrainer(Trainer):
             elif isinstance(scheduler, AbsEpochStepScheduler):
                 scheduler.step()
         if session.main:
+            if note := session.model.remark(reporter.stats[epoch]["valid"], session.step):
+                logging.warning(note)
             finish_epoch(session, valid.trials, writers)
         session.epoch, session.iteration = epoch + 1, 0
         session.save()

@@ -18,7 +18,8 @@ class UtteranceDataset(torch.utils.data.Dataset):
     """Items of a feature directory: a request ``utt`` gives ``(utt, {...})`` with
 
     ``feats`` [T, D] float32, ``text`` [L] int64, ``sids`` and ``eids`` [] int64 (the number of speaker and emotion;
-    eids -1: unknown, or not to be used), and, where they are asked for, ``durations`` [L] int64, frames of each phone.
+    eids -1: unknown, or not to be used), and, where they are asked for, ``durations`` [L] int64, frames of each phone,
+    and ``strength`` [] float32, of the emotion.
 
     Args:
         data: feature directory with ``phones``; the utterances are those that it has phones (and durations) of.
@@ -26,9 +27,12 @@ class UtteranceDataset(torch.utils.data.Dataset):
         speakers, emotions: labels in the order of their numbers; speakers None: any, number 0.
         durations: whether they are needed.
         unlabelled: patterns of speakers (``LJ*``) whose emotions are not to be used.
+        strangers: whether there may be other speakers than the known ones; their number is -1.
+        strength: whether that of the emotion is needed (``utt2strength``).
 
     Raises:
-        UserError: no phones or durations, a speaker who is not among the known ones, or durations that do not fit.
+        UserError: no phones or durations, utterances without a strength that is asked for, a speaker who is not among
+            the known ones, or durations that do not fit.
     """
 
     def __init__(
@@ -39,24 +43,32 @@ class UtteranceDataset(torch.utils.data.Dataset):
         emotions: Sequence[str] = (),
         durations: bool = True,
         unlabelled: Sequence[str] = (),
+        strangers: bool = False,
+        strength: bool = False,
     ):
         for name in ("phones", "durations.scp")[: 1 + durations]:
             if not (data.path / name).is_file():
-                raise UserError(
-                    f"{data.path}: there is no {name}; stage 3 makes it with --align learned, or --align DIR"
-                )
+                raise UserError(f"{data.path}: there is no {name}; stage 3 makes it, unless it was told --align none")
         self.folder, self.tokens = data.path, Tokens(tokens)
         self.phones = data.table("phones")
+        if strength and not data.has("utt2strength"):
+            raise UserError(f"{data.path}: there is no utt2strength; stage 4 makes it with --strength true")
+        self.strength = data.table("utt2strength") if strength else None
         self.feats = ScpReader(data.path / "feats.scp")
         self.durations = ScpReader(data.path / "durations.scp") if durations else None
         utts = [u for u in data.utts if u in self.phones and u in self.feats]
         if self.durations is not None:
             utts = [u for u in utts if u in self.durations]
-        spk, emo = data.table("utt2spk"), data.table("utt2emo") if data.has("utt2emo") else {}
-        strangers = sorted({spk[u] for u in utts} - set(speakers)) if speakers is not None else []
-        if strangers:
+        if strength and (lacking := [u for u in utts if u not in self.strength]):
             raise UserError(
-                f"{data.path}: speakers {', '.join(strangers[:5])} are not among those of the training data: "
+                f"{data.path}: utt2strength lacks {len(lacking)} of {len(utts)} utterances ({', '.join(lacking[:3])}): "
+                f"it was made of other data; make it again (stage 4 with --strength true --force true)"
+            )
+        spk, emo = data.table("utt2spk"), data.table("utt2emo") if data.has("utt2emo") else {}
+        unknown = sorted({spk[u] for u in utts} - set(speakers)) if speakers is not None else []
+        if unknown and not strangers:
+            raise UserError(
+                f"{data.path}: speakers {', '.join(unknown[:5])} are not among those of the training data: "
                 f"{', '.join(list(speakers or ())[:20])}"
             )
         sids = {name: i for i, name in enumerate(speakers or ())}
@@ -64,7 +76,7 @@ class UtteranceDataset(torch.utils.data.Dataset):
         self.labels = {}
         for utt in utts:
             masked = any(fnmatchcase(spk[utt], pattern) for pattern in unlabelled)
-            self.labels[utt] = (sids.get(spk[utt], 0), -1 if masked else eids.get(emo.get(utt, ""), -1))
+            self.labels[utt] = (sids.get(spk[utt], -1 if sids else 0), -1 if masked else eids.get(emo.get(utt, ""), -1))
         if not utts:
             raise UserError(f"{data.path}: no utterance has features, phones{' and durations' * durations}")
 
@@ -85,6 +97,8 @@ class UtteranceDataset(torch.utils.data.Dataset):
         sid, eid = self.labels[utt]
         feats, text = self.feats[utt], self.tokens.ids(self.phones[utt].split())
         item = {"feats": feats, "text": text, "sids": np.int64(sid), "eids": np.int64(eid)}
+        if self.strength is not None:
+            item["strength"] = np.float32(self.strength[utt])
         if self.durations is not None:
             frames = self.durations[utt]
             if len(frames) != len(text) or round(float(frames.sum())) != len(feats):

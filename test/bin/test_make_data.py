@@ -245,3 +245,15 @@ def test_no_trials(manifest):
         out = make(manifest, "--directions", "none", "--domain_by", by)
         assert [len(DataDir(out / name).utts) for name in ("train", "dev", "test")] == [18, 6, 12]
         assert not list(out.glob("*/trials"))
+
+
+def test_counts_of_each_speaker(manifest):
+    """Counts go before the column `set`; the first speaker by name has all its emotions in one draw."""
+    out = make(manifest, "--directions", "none", "--test_count", "4", "--dev_count", "3", "--count_least", "10")
+    for name, number in (("train", 11), ("dev", 3), ("test", 4)):
+        assert [row.split()[1] for row in (out / name / "utt2spk").read_text().splitlines()].count("bob") == number
+    out = make(manifest, "--directions", "none", "--test_count", "4", "--count_least", "20", "--max_speakers", "1")
+    assert [len(DataDir(out / name).utts) for name in ("train", "dev", "test")] == [14, 2, 2]
+    assert DataDir(out / "train").speakers == ["ann"]
+    with pytest.raises(UserError, match="--max_speakers: expected a number from 0 on"):
+        make(manifest, "--directions", "none", "--max_speakers", "-1")

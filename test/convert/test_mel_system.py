@@ -30,6 +30,8 @@ CONTRACT = {
     "mel_norm": "slaney", "log_base": "e", "floor": 1e-5, "floor_place": "clip", "scale": "none",
 }  # fmt: skip
 
+PITCH = {"f0_method": "dio", "f0_floor": 71.0, "f0_ceil": 800.0}
+
 
 class Louder(AbsEVCModel):
     """Raises every band by a learned amount, times the intensity."""
@@ -47,6 +49,17 @@ class Louder(AbsEVCModel):
 
     def teacher_forced(self, source):
         return source["feats"] + self.rise.numpy()
+
+
+class InOwnTime(Louder):
+    """Says a whole utterance twice as slowly, with the sound that it is given, and is cut off."""
+
+    collation = "utterance"
+    sound: np.ndarray
+
+    def convert(self, source, target):
+        made = super().convert(source, target)
+        return {**made, "wav": self.sound[: 128 * len(made["feats"])], "ending": "limit", "whole": False}
 
 
 @pytest.fixture
@@ -100,6 +113,69 @@ def test_without_a_vocoder_one_is_chosen_that_fits(mel_model, voice, caplog):
 def test_a_system_may_change_the_duration(mel_model, voice):
     out, _ = EVC.from_pretrained(mel_model(stretch=2)).convert(voice(0.4), 16000, "angry")
     assert len(out) == 2 * (6400 // 128) * 128
+
+
+@pytest.fixture
+def in_own_time(tiny_stats, voice):
+    """A system that speaks at 220 Hz."""
+    model = InOwnTime(stretch=2)
+    model.sound = voice(2.0, f0=220.0)
+    model.contract, model.stats = FeatureContract.from_dict({**CONTRACT, **PITCH}), tiny_stats
+    return EVC(model)
+
+
+def middle(f0):
+    return np.median(f0[f0 > 0])
+
+
+def test_f0_of_speech_in_its_own_time_is_measured(in_own_time, voice):
+    wav, info = in_own_time.convert(voice(0.6, f0=120.0), 16000, "angry")
+    assert len(info["f0"]) == len(wav) // 128 == len(info["made"]["feats"])
+    assert middle(info["source_f0"]) == pytest.approx(120, rel=0.06) and len(info["source_f0"]) == len(info["f0"]) / 2
+    assert middle(info["f0"]) == pytest.approx(220, rel=0.06)
+    in_own_time.model.contract = in_own_time.contract = FeatureContract.from_dict(CONTRACT)
+    wav, info = in_own_time.convert(voice(0.6), 16000, "angry")
+    assert len(info["f0"]) == len(wav) // 128 and not info["f0"].any()
+
+
+def test_speech_that_was_cut_off_is_said(in_own_time, voice, caplog):
+    in_own_time.convert(voice(0.4), 16000, "angry")
+    assert "cut off after" in caplog.text and "words may be missing" in caplog.text
+
+
+def test_silence_around_whole_utterances_is_cut(in_own_time, voice, caplog):
+    """1 s of hiss before and after: only 50 ms of either stay, of the recording and of a reference."""
+    wav = voice(0.6)
+    hiss = np.random.default_rng(0).normal(scale=1e-5, size=(2, 16000)).astype(np.float32)
+    long = np.concatenate([hiss[0], wav, hiss[1]])
+    _, info = in_own_time.convert(long, 16000, "angry")
+    seconds = len(info["source"]) / 16000
+    assert 0.6 <= seconds < 0.75 and len(info["given"]["feats"]) == len(info["source"]) // 128
+    assert len(in_own_time.reference(long, 16000)["feats"]) == len(info["given"]["feats"])
+    nothing, info = in_own_time.convert(np.zeros(16000, np.float32), 16000, "angry")
+    assert info["silent"] and len(nothing) == 16000 and "silent" in caplog.text
+    with pytest.raises(UserError, match="reference recording is silent"):
+        in_own_time.reference(np.zeros(16000, np.float32), 16000)
+
+
+def test_systems_in_time_keep_the_silence(mel_model, voice):
+    wav = np.pad(voice(0.4), 8000)
+    evc = EVC.from_pretrained(mel_model(), vocoder=build_vocoder("griffin_lim", FeatureContract.from_dict(CONTRACT)))
+    assert len(evc.convert(wav, 16000, "angry")[0]) == len(wav) == len(evc.reference(wav, 16000)["feats"]) * 128
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--input", "text", "--data_dir", "{data}", "--out", "{out}"], "--input text: Louder reads no text; leave it"),
+        (["--details", "true", "--emotion", "angry", "{data}", "{out}"], "--details: Louder does not convert mel"),
+    ],
+)
+def test_options_of_other_systems_are_refused_before_anything_is_made(mel_model, tiny_data, tmp_path, words, message):
+    words = [word.format(data=tiny_data, out=tmp_path / "out") for word in words]
+    with pytest.raises(UserError, match=message):
+        convert(["--model", str(mel_model()), *words])
+    assert not (tmp_path / "out").exists()
 
 
 def test_only_world_features_have_parts_to_keep(mel_model, voice):

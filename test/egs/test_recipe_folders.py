@@ -45,6 +45,7 @@ def test_there_are_recipes():
         "nsynth",
         "zerospeech",
         "tts",
+        "esd",
     }
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from evc2.errors import UserError
 from evc2.fileio.manifest import SETS, Utterance
-from evc2.fileio.split import by_column, by_fractions, by_lists, cut, read_lists
+from evc2.fileio.split import by_column, by_counts, by_fractions, by_lists, cut, read_lists
 
 
 def utterance(speaker="a", emotion="sad", number=0, **more):
@@ -106,3 +106,25 @@ def test_three_are_enough_for_all_sets(number, dev, test):
 def test_impossible_fractions(dev, test):
     with pytest.raises(UserError, match="fractions"):
         by_fractions([utterance()], dev, test)
+
+
+def test_counts_within_each_speaker(caplog):
+    """12 and 8 utterances (two emotions are drawn as one), 5 of a speaker below the least number, 2 of one: too few."""
+    rows = [utterance(s, e, i) for s, e, n in (("a", "sad", 6), ("a", "happy", 6), ("b", "sad", 8)) for i in range(n)]
+    rows += [utterance(s, e, i) for s, e, n in (("c", "sad", 3), ("c", "happy", 2), ("d", "sad", 2)) for i in range(n)]
+    chosen = by_counts(rows, dev=2, test=3, least=8, shares=(0.1, 0.2))
+    counts = Counter((row.speaker, chosen[row.utt]) for row in rows)
+    assert {s: [counts[s, name] for name in SETS] for s in "abcd"} == {
+        "a": [7, 2, 3], "b": [3, 2, 3], "c": [3, 1, 1], "d": [2, 0, 0]
+    }  # fmt: skip
+    assert "2 of 4 speakers have less than 8 utterances and are cut by fractions: c d" in caplog.text
+    assert by_counts(rows[::-1], 2, 3, 8, (0.1, 0.2)) == chosen != by_counts(rows, 2, 3, 8, (0.1, 0.2), seed=1)
+    # By `printf '0 utt a-sad-00N' | sha256sum`: 1, 4, then 0, 2, 3 (as in the draw by fractions above).
+    five = by_counts([utterance(number=i) for i in range(5)], 1, 1, 3, (0.1, 0.1))
+    assert [five[f"a-sad-{i:03d}"] for i in range(5)] == ["train", "test", "train", "train", "dev"]
+
+
+@pytest.mark.parametrize("dev, test, least", [(0, 1, 9), (1, 0, 9), (-1, 3, 9), (4, 5, 9)])
+def test_impossible_counts(dev, test, least):
+    with pytest.raises(UserError, match=f"{dev} dev and {test} test utterances of each speaker: expected .*, {least}"):
+        by_counts([utterance()], dev, test, least, (0.1, 0.1))

@@ -87,6 +87,19 @@ def test_learns_one_batch(mode):
     assert found[-1] < found[0] - 1.5
 
 
+def test_mels_in_a_range_are_seen_from_0_to_1():
+    torch.manual_seed(2)
+    plain, ranged = WaveRNN(**SMALL).eval(), WaveRNN(**SMALL, mel_range=[-11.5, 0.5]).eval()
+    ranged.load_state_dict({**plain.state_dict(), "mel_range": torch.tensor([-10.0, 2.0])})  # kept with the weights
+    assert [p.shape for p in plain.parameters()] == [p.shape for p in ranged.parameters()]
+    assert "mel_range" not in plain.state_dict()  # published weights have none
+    mel = torch.rand(2, 8, 9) * 14 - 11  # below and above the range, too
+    for a, b in zip(ranged.conditioning(mel), plain.conditioning((mel + 10) / 12), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+    with pytest.raises(RuntimeError, match="mel_range"):
+        plain.load_state_dict(ranged.state_dict())
+
+
 def test_output_is_causal():
     net = WaveRNN(**SMALL).eval()
     wav, mel = torch.rand(1, 48), torch.randn(1, 8, 8)
@@ -98,7 +111,14 @@ def test_output_is_causal():
 
 @pytest.mark.parametrize(
     ("wrong", "named"),
-    [({"upsample_scales": (3, 5)}, "product of"), ({"mode": "gauss"}, "raw or mol"), ({"res_out_dims": 18}, "of 4")],
+    [
+        ({"upsample_scales": (3, 5)}, "product of"),
+        ({"mode": "gauss"}, "raw or mol"),
+        ({"res_out_dims": 18}, "of 4"),
+        ({"mel_range": [0, -11]}, "low below high"),
+        ({"mel_range": 5}, "found 5"),
+        ({"mel_range": "contrct"}, "found contrct"),
+    ],
 )
 def test_impossible_sizes(wrong, named):
     with pytest.raises(UserError, match=named):

@@ -16,14 +16,13 @@ import contextlib
 import copy
 import json
 import math
-import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from side_by_side import alternate, figures, machine
 from torch import nn
 from torch.nn import functional as F
 
@@ -284,18 +283,6 @@ def check_equal(conf: dict[str, Any], batch: Batch, device: str) -> dict[str, fl
     return {"loss": float(f"{loss:.2g}"), "gradient_norm": float(f"{norm:.2g}")}
 
 
-def alternate(runs: dict[str, Callable[[], float]], repeats: int, warmup: int) -> dict[str, list[float]]:
-    """Seconds of every run, in turns: another load on the machine meets all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for k in range(repeats + warmup):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()  # reads the loss, so waits for the device
-            if k >= warmup:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="repo", help="default, or another of conf/tuning/train_emotts_*.yaml")
@@ -323,15 +310,10 @@ def main() -> None:
     first = time.perf_counter() - begin
     runs = {name: lambda form=form: form.step(batch) for name, form in forms.items()}
     seconds = alternate(runs, args.repeats, args.warmup)
-    median = {name: sorted(s)[len(s) // 2] for name, s in seconds.items()}
-    least = {name: min(s) for name, s in seconds.items()}
     print(json.dumps({
         "what": "emotts_step", "preset": args.preset, "batch": args.batch, "phones": args.phones, "frames": args.frames,
-        "parameters": sum(p.numel() for p in model.parameters()), "device": args.device, "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(), "load": round(os.getloadavg()[0], 2), "repeats": args.repeats,
-        "ms": {k: round(1e3 * v, 2) for k, v in median.items()},
-        "times_faster": {k: round(median["plain"] / v, 2) for k, v in median.items() if k != "plain"},
-        "times_faster_by_least": {k: round(least["plain"] / v, 2) for k, v in least.items() if k != "plain"},
+        "parameters": sum(p.numel() for p in model.parameters()), **machine(args.device), "repeats": args.repeats,
+        **figures(seconds),
         "seconds_of_first_steps": round(first, 1), "relative_difference_without_dropout": difference,
     }))  # fmt: skip
 

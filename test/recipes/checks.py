@@ -221,7 +221,8 @@ def pack_converts(row: Row) -> None:
     pack = next(row.exp.glob("*.zip"))
     source = next(iter(DataDir(row.dump("test")).table("wav.scp").values()))
     config = yaml.safe_load((row.exp / row.phase / "config.yaml").read_text(encoding="utf-8"))
-    domains = config["system_conf"]["domains"]
+    conf = config["system_conf"]
+    domains = conf.get("domains") or conf["emotions"]
     words = ["-m", "evc2.bin.convert", "--model", str(pack), "--source_emotion", domains[-1], "--emotion", domains[0]]
     root = row.folder.parents[2]
     command = ["env", f"PYTHONPATH={root}", sys.executable, *words, str(row.folder / source), "out.wav"]

@@ -291,7 +291,7 @@ def test_controls_have_ranges(bad):
 
 
 def test_a_voice_of_its_own_needs_a_model_on_vectors(tts):
-    with pytest.raises(UserError, match="learned its voices as a table"):
+    with pytest.raises(UserError, match="EmoTTS. knows the voices of its training by name.*one of s1, s2"):
         tts.voice(np.ones(16000, np.float32), 16000)
 
 
@@ -413,8 +413,10 @@ def test_teacher_forced_features_are_in_time(trained, corpus, tmp_path):
 def test_a_configuration_says_what_it_needs(tmp_path, capsys):
     (tmp_path / "a.yaml").write_text("system: emotts\nfeats_contract: conf/feats_hifigan.yaml\n")
     (tmp_path / "b.yaml").write_text("system: cyclegan\n")
-    for name, expected in (("a", "conf/feats_hifigan.yaml learned"), ("b", "conf/feats_world.yaml none")):
+    (tmp_path / "d.yaml").write_text("system: seq2seq\nfeats_contract: conf/feats_seq2seq.yaml\n")
+    needs = {"a": "hifigan.yaml learned", "b": "world.yaml none", "d": "seq2seq.yaml phones"}
+    for name, expected in needs.items():
         show_contract(["--needs_of", str(tmp_path / f"{name}.yaml")])
-        assert capsys.readouterr().out.strip() == expected
+        assert capsys.readouterr().out.strip() == f"conf/feats_{expected}"
     with pytest.raises(UserError, match="expected a readable YAML file"):
         show_contract(["--needs_of", str(tmp_path / "c.yaml")])

@@ -17,10 +17,11 @@ from evc2.bin.vocode import main as vocode
 from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
 from evc2.feats.mel import log_mel
+from evc2.feats.mel_conversion import converter
 from evc2.fileio.ark import ArkWriter
 from evc2.fileio.audio import read_audio, write_audio
 from evc2.fileio.datadir import write_table
-from evc2.nets.vocoders import build_generator
+from evc2.nets.vocoders import build_generator, unit_range
 from evc2.tasks.vocoder import VocoderTask
 from evc2.vocoder import build_vocoder
 
@@ -176,13 +177,15 @@ def test_mistakes_are_named(corpus, tmp_path):
         voc_train(words(corpus, "hifigan", tmp_path, vocoder_conf={"generator": {"version": "v1"}}))
 
 
+# Part of a configuration's name -> the contract that it is for, where that is not the universal HiFi-GAN's.
+FEATURES = {"vaegan": "vaegan", "seq2seq": "seq2seq", "wavernn_wa": "seq2seq"}
 CONFIGS = sorted((Path(__file__).parents[2] / "egs/TEMPLATE/voc1/conf").rglob("train_*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: "/".join(path.parts[-2:]))
 def test_every_configuration_is_a_vocoder(path):
     """Every key is one that exists, and the sizes fit the contract that it is for, mostly the universal HiFi-GAN's."""
-    name = "vaegan" if "vaegan" in path.stem else "hifigan"
+    name = next((name for part, name in FEATURES.items() if part in path.stem), "hifigan")
     contract = FeatureContract.load(
         path.parents[0 if path.parent.name == "conf" else 1] / f"../../evc1/conf/feats_{name}.yaml"
     )
@@ -203,3 +206,40 @@ def test_show_model_counts_the_published_generator(capsys):
     # 13.92 million (Kong et al., table 1), and the lengths of the kernels, which weight norm keeps apart.
     table = dict(line.split() for line in capsys.readouterr().out.splitlines())
     assert table["generator"] == "13,936,130" and set(table) == {"generator", "discriminator", "total"}
+
+
+def test_wavernn_of_the_seq2seq_conversion(capsys):
+    """Both trainings have one network: the published one, whose mels are levels of -100 to 0 dB as 0 to 1."""
+    conf = Path(__file__).parents[2] / "egs/TEMPLATE"
+    contract = FeatureContract.load(conf / "evc1/conf/feats_seq2seq.yaml")
+    settings = []
+    for name in ("wa1", "wa2"):
+        path = conf / f"voc1/conf/tuning/train_wavernn_{name}.yaml"
+        show_model(["--config", str(path), "--contract", str(conf / "evc1/conf/feats_seq2seq.yaml")])
+        assert "total 4,480,935" in " ".join(capsys.readouterr().out.split())  # 4.481 M with 512 classes
+        settings.append(yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert settings[0]["vocoder_conf"] == settings[1]["vocoder_conf"]
+    net = build_generator("wavernn", settings[0]["vocoder_conf"]["generator"], contract)
+    assert (net.hop, net.n_mels, net.classes, net.pad) == (200, 80, 512, 2)
+    assert [round(value, 4) for value in net.mel_range.tolist()] == [-11.5129, 0.0]  # ln of 1e-5 and of 1
+    assert [(c["crop_frames"] - 2 * net.pad) * net.hop for c in settings] == [1000, 1000]
+    levels = FeatureContract.from_dict({**contract.to_dict(), "log_base": "db", "scale": [-100, 0]}, "levels")
+    mel = np.random.default_rng(0).uniform(-11.5, 0, (9, 80)).astype(np.float32)
+    as_levels = converter(contract, levels)(mel)
+    low, high = net.mel_range
+    assert np.allclose((mel - low.item()) / (high - low).item(), as_levels, atol=1e-6)
+    assert unit_range(levels) == (0.0, 1.0)
+
+
+def test_a_range_goes_with_the_weights(corpus, tmp_path):
+    """Training, copying and fine-tuning with mel_range; weights without it are another network's."""
+    conf = {"generator": {**CONF["wavernn"]["generator"], "mel_range": "contract"}}
+    voc_train(words(corpus, "wavernn", tmp_path, max_epoch=1, vocoder_conf=conf))
+    vocoder = build_vocoder(str(tmp_path / "exp"))
+    assert vocoder.net.mel_range.tolist() == pytest.approx([np.log(1e-5), 0.0])
+    mel = {"feats": np.full((20, 10), -5, np.float32)}
+    assert vocoder(mel, contract=FeatureContract.from_dict(CONTRACT)).shape == (20 * 32,)
+    more = ["--init_vocoder", str(tmp_path / "exp")]
+    voc_train(words(corpus, "wavernn", tmp_path / "next", *more, max_epoch=1, vocoder_conf=conf))
+    with pytest.raises(UserError, match="e.g. mel_range; use the same generator settings"):
+        voc_train(words(corpus, "wavernn", tmp_path / "other", *more, max_epoch=1))

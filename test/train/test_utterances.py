@@ -81,6 +81,17 @@ def test_strangers_are_refused(folder):
         dataset(folder, speakers=["s1"])
 
 
+def test_strength_of_every_utterance(folder):
+    with pytest.raises(UserError, match="there is no utt2strength; stage 4 makes it"):
+        dataset(folder, strength=True)
+    (folder / "utt2strength").write_text("s1-a 0.25\ns1-b 0\n")
+    with pytest.raises(UserError, match=r"utt2strength lacks 1 of 3 utterances .s2-a.*stage 4 with --strength true"):
+        dataset(folder, strength=True)
+    (folder / "utt2strength").write_text("s1-a 0.25\ns1-b 0\ns2-a 1\n")
+    data = dataset(folder, strength=True)
+    assert [float(data[utt][1]["strength"]) for utt in UTTS] == [0.25, 0.0, 1.0]
+
+
 LENGTHS = {f"u{i:03d}": (i * 37) % 100 + 1 for i in range(100)}
 
 

@@ -46,12 +46,13 @@ min_seconds=0.1         # Shorter utterances are left out.
 max_bad=0.05            # A larger share of unusable files stops stage 2.
 spk2f0range=            # File of `speaker floor ceil` in Hz (empty: the contract's range for all).
 # Systems that read text
-align=                  # Durations of phones: learned | folder of TextGrids | none (empty: learned if the system needs them).
+align=                  # Phones: learned (with durations) | folder of TextGrids | phones (alone) | none (empty: what the system needs).
 align_config=conf/train_aligner.yaml # What learns them.
 g2p=espeak              # Phones: espeak | arpabet.
 lexicon=                # Pronouncing dictionary for arpabet (empty: espeak's pronunciation of every word).
 spembs=none             # Speaker vectors: resemblyzer | deepspeaker | a file or folder of vectors | none.
 spembs_weights=         # Weights of deepspeaker.
+strength=false          # Measure how strong each utterance's emotion is, for configurations with strength: true.
 # Training
 train_configs="conf/train_cyclegan.yaml" # Configurations in order; each starts from the best model of the one before.
 train_config=           # A single configuration, instead of train_configs.
@@ -91,8 +92,7 @@ resolve_ngpu
 domain=${domain_by/folder/speaker} domain=${domain#emotion}  # empty for emotion, which nobody needs to be told
 [ "${num_nodes}" -eq 1 ] || [ "${cmd_backend}" != local ] || die "--num_nodes ${num_nodes} needs cmd_backend=slurm"
 
-[ -z "${train_config}" ] || train_configs=${train_config}
-read -r -a configs <<< "${train_configs}"
+read -r -a configs <<< "${train_config:-${train_configs}}"
 read -r -a tests <<< "${test_sets}"
 mapfile -t sets < <(printf '%s\n' train dev "${tests[@]}" | awk '!seen[$0]++')
 
@@ -109,8 +109,7 @@ mcep=$(! grep -q '^kind: *world' "${feats_conf}" || echo f0_power_mcep)  # coded
 read -r -a anchor_names <<< "${anchors:-zero_effort analysis_synthesis f0 f0_power ${mcep}}"
 contract=$("${python}" -m evc2.bin.show_contract --contract "${feats_conf}" --dirname true)
 dump=${dumpdir}/${contract}/${split}
-stats=${dump}_stats/stats.npz
-model=${evc_exp}/${last}
+stats=${dump}_stats/stats.npz model=${evc_exp}/${last}
 
 if "${anchors_only}"; then
     skip_train=true skip_packing=true
@@ -176,6 +175,7 @@ if begins 4 "statistics of the training set" "${skip_data_prep}"; then
             "${python}" -m evc2.bin.stats --data_dir "${dump}_train" --out "${stats}"
         finished "${stats%/*}/.stage4" "${stats}"
     fi
+    if "${strength}"; then strength_tables; fi
 fi
 
 if begins 5 "training in ${evc_exp}" "${skip_train}"; then
@@ -195,7 +195,7 @@ if begins 5 "training in ${evc_exp}" "${skip_train}"; then
             --stats "${stats}" --train_dir "${dump}_train" --valid_dir "${dump}_dev" "${valid[@]}"
             --directions "$(sed -E 's/[^:, ]+:([^:, ]+:)/\1/g' <<< "${trials_of:-${directions}}")" "${options[@]}")
         if todo "${out}/.stage5" --inputs "${config}" "${stats}" ${init:+"${init}"} "${trials}" \
-            --scp "${dump}_train/feats.scp" "${dump}_dev/feats.scp" "${text_scps[@]}" --options="${trials_of:-${directions}} ${options[*]}"; then
+            --scp "${dump}_train/feats.scp" "${dump}_dev/feats.scp" "${text_inputs[@]}" --options="${trials_of:-${directions}} ${options[*]}"; then
             "${force}" && resume=false || resume=true
             log "  ${out}: tensorboard --logdir ${out}/tensorboard; log: ${out}/train.log"
             if [ "${ngpu}" -le 1 ] && [ "${num_nodes}" -eq 1 ]; then
@@ -229,7 +229,7 @@ if begins 6 "anchors$("${anchors_only}" || echo " and conversion with ${model}/$
         choose_trials "${set}"
         out=${evc_exp}/decode_${set}${inference_tag:+_${inference_tag}}
         options=(--plot "${plots}" ${vocoder:+--vocoder "${vocoder}"} "${extra[@]}")
-        todo "${out}/.stage6" --inputs "${model}/${inference_model}" "${model}/config.yaml" "${trials}" \
+        todo "${out}/.stage6" --inputs "${model}/${inference_model}" "${model}/config.yaml" "${trials}" "${data}/phones" \
             --scp "${data}/feats.scp" "${data}/wav.scp" --options="${options[*]}" || continue
         rm -f "${out}/wav.scp"
         convert=("${python}" -m evc2.bin.convert --model "${model}" --model_file "${inference_model}" "${common[@]}" "${trials}"
@@ -294,7 +294,7 @@ if begins 8 "pack" "${skip_packing}"; then
         finished "${evc_exp}/.stage8" "${pack}"
     fi
     use="evc2 convert --model ${pack} $([ -n "${domain}" ] && echo "--target_speaker <speaker>" || echo "--emotion <emotion>") in.wav out.wav"
-    [ "${align}" = none ] || use="evc2 synthesize --model ${pack} --text <text> --speaker <speaker> --emotion <emotion> --out out.wav"
+    [ "${needs#* }" != learned ] || use="evc2 synthesize --model ${pack} --text <text> --speaker <speaker> --emotion <emotion> --out out.wav"
     log "  ${pack}: ${use}"
 fi
 log "done"
