@@ -58,40 +58,38 @@ def end_targets(lengths: torch.Tensor, steps: int, reduction: int) -> torch.Tens
     return (torch.arange(steps, device=lengths.device) >= last[:, None]).float()
 
 
-def off_diagonal(
-    weights: torch.Tensor, text_lengths: torch.Tensor, steps: torch.Tensor, width: float
+def from_diagonal(
+    weights: torch.Tensor, text_lengths: torch.Tensor, steps: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """How far from the straight line each weight lies, and which weights count.
 
     Args:
         weights: attention [B, S, N] of S steps to N places.
         text_lengths, steps: [B], places and steps of each item.
-        width: g below.
 
     Returns:
-        1 - exp(-(n / N - s / S)^2 / (2 g^2)) [B, S, N], with n and s at the middle of their places, and a mask of the
-        same shape.
+        n / N - s / S [B, S, N], with n and s at the middle of their places, and a mask of the same shape.
     """
     _, size, places = weights.shape
     s = (torch.arange(size, device=weights.device) + 0.5) / steps[:, None]
     n = (torch.arange(places, device=weights.device) + 0.5) / text_lengths[:, None]
-    there = (s < 1)[:, :, None] & (n < 1)[:, None, :]
-    gap = n[:, None, :] - s[:, :, None]
-    return 1 - torch.exp(-gap.square() / (2 * width**2)), there
+    return n[:, None, :] - s[:, :, None], (s < 1)[:, :, None] & (n < 1)[:, None, :]
 
 
 def guided_attention(
     weights: torch.Tensor, text_lengths: torch.Tensor, steps: torch.Tensor, width: float = 0.4
 ) -> torch.Tensor:
-    """Attention that lies off the diagonal: [].
+    """Attention that lies off the diagonal: [], the sum of weights times 1 - exp(-d^2 / (2 g^2)), a step.
 
     Source: Tachibana, Uenoyama and Aihara (arXiv 1710.08969), eq. 6, there as a mean over all cells; here the weight of
     a step counts once, so that the loss of long texts is not smaller.
 
     Args:
-        weights, text_lengths, steps, width: see :func:`off_diagonal`.
+        weights, text_lengths, steps: see :func:`from_diagonal`, which gives d.
+        width: g.
     """
-    far, there = off_diagonal(weights, text_lengths, steps, width)
+    gap, there = from_diagonal(weights, text_lengths, steps)
+    far = 1 - torch.exp(-gap.square() / (2 * width**2))
     return (weights.float() * far * there).sum() / steps.sum()
 
 
@@ -105,10 +103,7 @@ def diagonality(weights: torch.Tensor, text_lengths: torch.Tensor, steps: torch.
     nothing is aligned.
 
     Args:
-        weights, text_lengths, steps: see :func:`off_diagonal`.
+        weights, text_lengths, steps: see :func:`from_diagonal`.
     """
-    _, size, places = weights.shape
-    s = (torch.arange(size, device=weights.device) + 0.5) / steps[:, None]
-    n = (torch.arange(places, device=weights.device) + 0.5) / text_lengths[:, None]
-    near = ((n[:, None, :] - s[:, :, None]).abs() <= BAND) & (s < 1)[:, :, None] & (n < 1)[:, None, :]
-    return (weights.float() * near).sum((1, 2)) / steps
+    gap, there = from_diagonal(weights, text_lengths, steps)
+    return (weights.float() * ((gap.abs() <= BAND) & there)).sum((1, 2)) / steps

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evc2.errors import UserError, check_keys, nearest
+from evc2.errors import UserError, check_keys
 from evc2.feats.distance import conversion_distances, from_log_mel
 from evc2.feats.mel import compress
 from evc2.feats.stats import Stats
@@ -252,14 +252,6 @@ class EmoTTS(AbsEVCModel):
         loss = errors.mean() + self.emotion_weight * stats["emotion"] + self.duration_weight * stats["duration"]
         stats["loss"] = loss
         return loss, {k: v.detach() for k, v in stats.items()}, torch.tensor(float(len(feats)), device=feats.device)
-
-    def number(self, kind: str, name: str | None) -> int:
-        """Number of a speaker or an emotion; UserError where the model has none of that name."""
-        known = self.speakers if kind == "speaker" else self.emotions
-        if name not in known:
-            found = f"no {kind} was named" if name is None else f"{kind} {name!r} is unknown{nearest(name, known)}"
-            raise UserError(f"{found}; this model has {', '.join(known)}")
-        return known.index(name)
 
     def emotion_embedding(self, target: ConversionTarget) -> tuple[torch.Tensor, torch.Tensor]:
         """Embedding [1, hidden] of what a target asks for, and the scores [1, E] of the tokens.

@@ -37,7 +37,8 @@ from evc2.systems.seq2seq_speech import Seq2SeqSpeech
 from evc2.systems.text_labels import NO_EMOTION, text_labels
 from evc2.train.abs_model import BatchCache
 
-STYLES = ("speaker", "emotion")
+LABELS = {"speaker": "sids", "emotion": "eids"}
+"""What a style may tell, and where its numbers are in a batch."""
 WEIGHTS = {
     "contrastive": 30.0, "style": 1.0, "text": 1.0, "adversarial": 20.0, "classifier": 0.1, "stop": 1.0, "guided": 0.0,
 }  # fmt: skip
@@ -104,8 +105,8 @@ class Seq2Seq(Seq2SeqSpeech):
     ):
         super().__init__(width, sharpen)
         style_by = [style_by] if isinstance(style_by, str) else list(style_by or ())
-        if not style_by or not set(style_by) <= set(STYLES) or len(set(style_by)) != len(style_by):
-            raise UserError(f"seq2seq: style_by is {list(style_by)}, expected one or both of {', '.join(STYLES)}")
+        if not style_by or not set(style_by) <= set(LABELS) or len(set(style_by)) != len(style_by):
+            raise UserError(f"seq2seq: style_by is {list(style_by)}, expected one or both of {', '.join(LABELS)}")
         if adversarial_loss not in ("uniform", "ce"):
             raise UserError(f"seq2seq: adversarial_loss is {adversarial_loss!r}, expected uniform or ce")
         if unknown := sorted(set(weights or {}) - set(WEIGHTS)):
@@ -186,7 +187,7 @@ class Seq2Seq(Seq2SeqSpeech):
     def label_rows(self) -> dict[str, str]:
         tables = ("embedding.weight", "recognizer.out.weight", "recognizer.out.bias")
         heads = [
-            f"{net}.heads.{kind}.{x}" for net in ("style", "classifier") for kind in STYLES for x in ("weight", "bias")
+            f"{net}.heads.{kind}.{x}" for net in ("style", "classifier") for kind in LABELS for x in ("weight", "bias")
         ]
         # Styles are told anew, and measured of the new data; so is the scale of the features.
         drawn = [*heads, "strength_in.weight", "styles_mean", "styles_count", "feats_mean", "feats_std", "reduction"]
@@ -273,7 +274,7 @@ class Seq2Seq(Seq2SeqSpeech):
         mask = length_mask(batch["text_lengths"], vectors.shape[1])
         found = {"loss_classifier": vectors.new_zeros((), dtype=torch.float32)}
         for name, logits in self.classifier(vectors, mask).items():
-            labels = batch["sids" if name == "speaker" else "eids"][:, None].expand(-1, vectors.shape[1])
+            labels = batch[LABELS[name]][:, None].expand(-1, vectors.shape[1])
             error, right = class_error(logits, labels, mask)
             found["loss_classifier"] = found["loss_classifier"] + error
             found[f"classifier_{name}_acc"] = right
@@ -349,7 +350,7 @@ class Seq2Seq(Seq2SeqSpeech):
         stats["heard_diagonal"] = diagonality(said["attention"], places, lengths + 1).mean()
         loss = w["contrastive"] * stats["contrastive"] + w["text"] * stats["text"] + w["guided"] * stats["heard_guided"]
         for name, logits in scores.items():
-            labels = batch["sids" if name == "speaker" else "eids"]
+            labels = batch[LABELS[name]]
             error, stats[f"style_{name}_acc"] = class_error(logits, labels, torch.ones_like(labels, dtype=torch.bool))
             stats[f"style_{name}"] = error
             loss = loss + w["style"] * error
@@ -357,7 +358,7 @@ class Seq2Seq(Seq2SeqSpeech):
             if self.adversarial_loss == "uniform":
                 fooled = undecided(logits, mask)
             else:
-                labels = batch["sids" if name == "speaker" else "eids"][:, None].expand_as(text)
+                labels = batch[LABELS[name]][:, None].expand_as(text)
                 fooled = -class_error(logits, labels, mask)[0]
             stats[f"adversarial_{name}"] = fooled
         return loss, stats

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evc2.errors import UserError, nearest
+from evc2.errors import UserError
 from evc2.feats.distance import conversion_distances, from_log_mel
 from evc2.nets.layers.masks import length_mask
 from evc2.nets.seq2seq.decoder import Limits, Spoken
@@ -100,14 +100,6 @@ class Seq2SeqSpeech(AbsEVCModel):
             taken.setdefault(labels, []).append(utt)
         utts = [utt for group in taken.values() for utt in group[:: -(-len(group) // most)]]
         self.measure_styles((*dataset.labels[utt], dataset.feats[utt]) for utt in utts)
-
-    def number(self, kind: str, name: str | None) -> int:
-        """Number of a speaker or an emotion; UserError where the model has none of that name."""
-        known = self.speakers if kind == "speaker" else self.emotions
-        if name not in known:
-            found = f"no {kind} was named" if name is None else f"{kind} {name!r} is unknown{nearest(name, known)}"
-            raise UserError(f"{found}; this model has {', '.join(known)}")
-        return known.index(name)
 
     def stored(self, speaker: str | None, emotion: str | None) -> torch.Tensor | None:
         """The mean style [D] of a speaker's emotion, None where it was not measured."""

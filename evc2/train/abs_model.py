@@ -11,7 +11,7 @@ import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import nn
 
-from evc2.errors import UserError
+from evc2.errors import UserError, nearest
 from evc2.feats.contract import FeatureContract
 from evc2.feats.normalize import Normalizer
 from evc2.feats.stats import Stats
@@ -209,6 +209,14 @@ class AbsEVCModel(AbsTurnModel):
         """UserError for a contract that the system cannot work on; called once the contract is set, in training and for
         conversion.
         """
+
+    def number(self, kind: str, name: str | None) -> int:
+        """Number of a speaker or an emotion; UserError where the model has none of that name."""
+        known = self.speakers if kind == "speaker" else self.emotions
+        if name not in known:
+            found = f"no {kind} was named" if name is None else f"{kind} {name!r} is unknown{nearest(name, known)}"
+            raise UserError(f"{found}; this model has {', '.join(known)}")
+        return known.index(name)
 
     @abstractmethod
     def convert(self, source: Mapping[str, Any], target: ConversionTarget) -> dict[str, np.ndarray | None]:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from evc2.nets.layers.dropout import Dropout
+from evc2.nets.layers.masks import length_mask
 
 
 def reversed_items(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -33,7 +34,7 @@ class BiLSTM(nn.Module):
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """[B, T, inputs] of ``lengths`` [B] to [B, T, 2 hidden], zeros where there is padding."""
-        keep = (torch.arange(x.shape[1], device=x.device) < lengths[:, None])[..., None]
+        keep = length_mask(lengths, x.shape[1])[..., None]
         for number, (ahead, back) in enumerate(zip(self.ahead, self.back, strict=True)):
             x = self.dropout(x) if number else x
             backward = reversed_items(back(reversed_items(x, lengths))[0], lengths)
