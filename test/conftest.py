@@ -1,5 +1,6 @@
-"""Voices made of harmonics, and a small model that is real but untrained: what several folders of tests share."""
+"""Voices made of harmonics, a small model that is real but untrained, recipes: what several folders of tests share."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+ROOT = Path(__file__).resolve().parents[1]
 WORLD = {
     "name": "tiny",
     "kind": "world",
@@ -45,6 +47,29 @@ def make_voice(seconds: float, rate: int = 16000, f0: float = 140.0, level: floa
 @pytest.fixture(scope="session")
 def voice() -> Callable[..., np.ndarray]:
     return make_voice
+
+
+@pytest.fixture(scope="session")
+def copy_recipe() -> Callable[[Path, str], Path]:
+    """copy_recipe(root, corpus) -> root/egs/<corpus>: a checkout with the recipes of this corpus and nothing that was
+    made by running them, so that a test never touches the real one.
+    """
+
+    def copy(root: Path, corpus: str) -> Path:
+        for name in {"TEMPLATE", corpus}:
+
+            def left_out(folder: str, names: list[str]) -> set[str]:
+                # Only right in egs/<corpus>/<task>: local/ may well have a folder `data`.
+                made = {"data", "dump", "exp", "downloads"}
+                return set(names) & made if Path(folder).parents[1] == ROOT / "egs" else set()
+
+            shutil.copytree(ROOT / "egs" / name, root / "egs" / name, symlinks=True, ignore=left_out)
+        shutil.copytree(ROOT / "utils", root / "utils")
+        for name in ("evc2", "tools"):
+            (root / name).symlink_to(ROOT / name)
+        return root / "egs" / corpus
+
+    return copy
 
 
 @pytest.fixture(scope="session")

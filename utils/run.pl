@@ -64,6 +64,21 @@ sub describe {
 
 sub now { return strftime('%a %b %e %H:%M:%S %Y', localtime) }
 
+# Writes to a log. The log cannot tell that it cannot be written, on a full disk for example, so that is said here.
+sub write_whole {
+    my ($out, $log, $text) = @_;
+    my $done = 0;
+    while ($done < length($text)) {
+        my $bytes = syswrite($out, $text, length($text) - $done, $done);
+        if (!defined $bytes) {
+            print STDERR "$jobs::name: $log: cannot be written to its end: $!\n";
+            return 0;
+        }
+        $done += $bytes;
+    }
+    return 1;
+}
+
 my $ended = 0;    # in a job's own process: it was told to end
 
 # In the job's own process: run bash, write the log around it, leave with its status. Never returns.
@@ -78,7 +93,7 @@ sub run_job {
     }
     my $start = time();
     my $text = "# $command\n# Running on " . hostname() . "\n# Started at " . now() . "\n#\n";
-    my $good = syswrite($out, $text);
+    my $good = write_whole($out, $log, $text);
     # Signals wait while the process doubles, so that none is lost between the old handlers and the new.
     sigprocmask(SIG_BLOCK, $signals);
     POSIX::_exit(143) if $ended;
@@ -102,7 +117,7 @@ sub run_job {
     open($out, '>>', $log);
     my $end = "# Accounting: time=$seconds threads=" . ($job{options}{num_threads} // 1) . "\n";
     $end .= "# Ended (code $code" . ($wait_status & 127 ? ", $how" : '') . ') at ' . now() . ", elapsed time $seconds seconds\n";
-    $good &&= syswrite($out, $end);
+    $good &&= write_whole($out, $log, $end);
     # A job whose log is cut short by a full disk has probably lost other output too.
     $code ||= 1 unless $good;
     POSIX::_exit($code);

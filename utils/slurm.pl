@@ -5,14 +5,16 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use jobs;
+use slurm_watch;
 use Cwd qw(getcwd);
 use File::Basename qw(basename dirname);
-use POSIX ();
 
 my $help = <<'END';
 Submits COMMAND by sbatch and waits until it has ended; with JOB=1:n as a job array, where JOB in LOG and in the arguments
 is replaced by the number. Status 0 when all jobs succeeded, else the highest of theirs. A job that fails or vanishes is
-reported, never run again. Ctrl-C or SIGTERM cancels the jobs.
+reported, with what SLURM says of it, and never run again, unless it may be: --requeue true. Then SLURM starts it again
+when a node fails or when it had to make room for another, and so does the job itself when SIGUSR1 told it that its time
+is nearly over. Each new start is reported. Ctrl-C or SIGTERM cancels the jobs.
 Words like | > && given as separate arguments are shell syntax; everything else is passed on as it is.
   --config FILE         how options become sbatch's (default: conf/slurm.conf if it exists)
   --max-jobs-run N      how many jobs of the array run at once
@@ -36,6 +38,8 @@ default gpu=0
 option gpu=* --gres=gpu:$0
 option gpu=0
 END
+# A configuration without a word about this gets these.
+my $requeue_lines = "option requeue=true --requeue --signal=B:USR1\@120\noption requeue=false\n";
 
 my %job = jobs::parse($help, @ARGV);
 my %options = %{ $job{options} };
@@ -50,6 +54,8 @@ if (defined $config || -e 'conf/slurm.conf') {
 } else {
     $config = 'built-in configuration';
 }
+
+$text .= "\n$requeue_lines" unless $text =~ /^\s*option\s+requeue=/m;
 
 my (@sbatch, %exact, %any, %default);
 my $number = 0;
@@ -84,8 +90,9 @@ for my $key (sort keys %options) {
     push @sbatch, map { s/\$0/$value/gr } split(' ', $add);
 }
 push @sbatch, @{ $job{other} };
-# A node failure must be seen, not mended behind the user's back, unless the configuration asks for it.
-push @sbatch, '--no-requeue' unless grep { $_ eq '--requeue' } @sbatch;
+# A node failure must be seen, not mended behind the user's back, unless the job may be started again.
+my $requeue = grep({ $_ eq '--requeue' } @sbatch) ? 1 : 0;
+push @sbatch, '--no-requeue' unless $requeue;
 
 # The script, and what the jobs leave for us, lie in a folder beside the logs, as in Kaldi.
 my $array = defined $job{var};
@@ -106,7 +113,9 @@ my $q_log = jobs::quote($job{log}, $job{var}, $task);
 my $q_cwd = jobs::quote(getcwd());
 my $q_status = jobs::quote("$stem.status.") . ($array ? $task : 1);
 my $command = jobs::command(\%job, $task);
-my $q_comment = jobs::quote("# $command");
+my $q_why = jobs::quote("$stem.why.") . ($array ? $task : 1);
+my $q_comment = jobs::quote($command);
+my $q_body = jobs::quote("$FindBin::RealBin/slurm_job.sh");
 my $threads = ($job{options}{num_threads} // 1) =~ /^(\d+)$/ ? $1 : 1;
 
 open(my $out, '>', $script) or jobs::fail("$script: cannot be written: $!");
@@ -114,145 +123,34 @@ print $out <<"END" or jobs::fail("$script: cannot be written: $!");
 #!/usr/bin/env bash
 cd $q_cwd || exit 1
 if [ -f ./path.sh ]; then . ./path.sh; fi
-start=\$(date +%s)
-{
-  printf '%s\\n' $q_comment
-  echo "# Running on \$(hostname), SLURM job \${SLURM_JOB_ID}\${SLURM_ARRAY_TASK_ID:+ (task \${SLURM_ARRAY_TASK_ID})}"
-  echo "# Started at \$(date)"
-  echo '#'
-} > $q_log || exit 1
-set +e
-( set +e +u -o pipefail; $command
-) < /dev/null >> $q_log 2>&1
-code=\$?
-seconds=\$((\$(date +%s) - start))
-{
-  echo "# Accounting: time=\$seconds threads=$threads"
-  echo "# Ended (code \$code) at \$(date), elapsed time \$seconds seconds"
-} >> $q_log || [ \$code -ne 0 ] || code=1
-echo \$code > $q_status.part && mv $q_status.part $q_status
-exit \$code
+log=$q_log status=$q_status why=$q_why comment=$q_comment threads=$threads requeue=$requeue
+run_command() {
+    $command
+}
+. $q_body
 END
 close($out) or jobs::fail("$script: cannot be written: $!");
 
-my $slurm_id;
-my $stop = 0;
-$SIG{INT} = sub { $stop ||= 2 };
-$SIG{TERM} = sub { $stop ||= 15 };
-$SIG{HUP} = sub { $stop ||= 1 };
+$SIG{INT} = sub { $slurm_watch::signal = 2 };
+$SIG{TERM} = sub { $slurm_watch::signal = 15 };
+$SIG{HUP} = sub { $slurm_watch::signal = 1 };
 
-# Runs a program without a shell; returns its exit status and its output. It leads a group of its own, so that a Ctrl-C in
-# the terminal cannot hit sbatch between the submission and the moment we know the job's number.
-sub capture {
-    my (@words) = @_;
-    my $pid = open(my $in, '-|') // jobs::fail("cannot start a process: $!");
-    if ($pid == 0) {
-        setpgrp(0, 0);
-        open(STDERR, '>&', \*STDOUT);
-        no warnings 'exec';
-        exec { $words[0] } @words or do { syswrite(STDOUT, "$words[0]: $!\n"); POSIX::_exit(127) };
-    }
-    my $output = '';
-    while (1) {
-        my $got = sysread($in, $output, 65536, length $output);
-        next if !defined $got && $!{EINTR};
-        last unless $got;
-    }
-    close($in);
-    return ($? >> 8 || $? & 127, $output);
-}
-
-my @submit = (@sbatch, '--parsable', '--output', "$stem." . ($array ? '%a' : '1') . '.out');
+my @submit = (@sbatch, '--parsable', '--open-mode=append', '--output', "$stem." . ($array ? '%a' : '1') . '.out');
 if ($array) {
     push @submit, "--array=$job{first}-$job{last}" . (defined $max_jobs_run ? "%$max_jobs_run" : '');
 }
-my ($code, $output) = capture(@submit, $script);
+my ($code, $output) = slurm_watch::capture(@submit, $script);
 if ($code != 0 || $output !~ /^(\d+)(?:;\S*)?\s*$/m) {
     $output =~ s/\s+$//;
     jobs::fail("submission failed (status $code): @submit $script\n$output");
 }
-$slurm_id = $1;
-
-my (%status, %reason);
 my %waiting = map { $_ => 1 } $job{first} .. $job{last};
-
-sub collect {
-    for my $id (keys %waiting) {
-        my $file = "$stem.status." . ($array ? $id : 1);
-        open(my $in, '<', $file) or next;
-        my $line = <$in> // '';
-        next unless $line =~ /^(\d+)$/;
-        $status{$id} = $1;
-        $reason{$id} = "failed with status $1";
-        delete $waiting{$id};
-    }
-}
-
-# What became of the jobs that left no status: 0 where SLURM does not know them any more, undef where it gave no answer.
-sub still_queued {
-    my ($queue_code, $queue_output) = capture('squeue', '-h', '-j', $slurm_id, '-o', '%i %T');
-    return 0 if $queue_code != 0 && $queue_output =~ /Invalid job id/;
-    return if $queue_code != 0;
-    # Tasks of an array that wait are one line, such as 12_[3-8].
-    return scalar grep { !/ (?:BOOT_FAIL|CANCELLED|COMPLETED|DEADLINE|FAILED|NODE_FAIL|OUT_OF_MEMORY|PREEMPTED|TIMEOUT)\S*$/ }
-        grep { /\S/ } split /\n/, $queue_output;
-}
-
-# SLURM's own word about a job that left no status: its accounting, or its memory of the last minutes.
-sub state_of {
-    my ($id) = @_;
-    my $which = $array ? "${slurm_id}_$id" : $slurm_id;
-    my (undef, $state) = capture('sacct', '-n', '-X', '-P', '-j', $which, '-o', 'State,ExitCode');
-    return ($1, $2) if $state =~ /^([A-Z_]+)[^|\n]*\|(\d+)/m;
-    (undef, $state) = capture('scontrol', '-o', 'show', 'job', $which);
-    return ($1, $2) if $state =~ /JobState=(\w+).*?ExitCode=(\d+)/;
-    return;
-}
-
-my $patience = $ENV{EVC2_SLURM_PATIENCE} // 30;
-my $interval = $patience < 5 ? $patience : 5;
-my $wait = 0.1;
-my $looked = time();
-my $gone = 0;
-my $unanswered = 0;
-while (%waiting && !$stop) {
-    select(undef, undef, undef, $wait);
-    $wait = $wait * 1.2 > 3 ? 3 : $wait * 1.2;
-    collect();
-    next if !%waiting || $stop || time() - $looked < ($gone ? 1 : $interval);
-    $looked = time();
-    my $left = still_queued();
-    if (!defined $left) {
-        $unanswered++;
-        print STDERR "$jobs::name: squeue gives no answer; waiting on for job $slurm_id\n" if $unanswered == 12;
-        next;
-    }
-    $unanswered = 0;
-    # Files written on a node may take a while to be seen here (network file systems), so wait for them a little.
-    $gone = $left ? 0 : $gone || time();
-    last if $gone && time() - $gone >= $patience;
-    $wait = 0.5 if $gone;
-}
-if ($stop) {
-    my ($cancel_code, $cancel_output) = capture('scancel', $slurm_id);
-    print STDERR "$jobs::name: stopped by a signal; ",
-        $cancel_code ? "scancel $slurm_id failed: $cancel_output" : "job $slurm_id was cancelled", "\n";
-    exit(128 + $stop);
-}
-for my $id (keys %waiting) {
-    my ($state, $state_code) = state_of($id);
-    if (($state // '') eq 'COMPLETED') {
-        $status{$id} = 0;
-        next;
-    }
-    $status{$id} = $state_code || 1;
-    $reason{$id} = 'left no status; SLURM says: ' . (defined $state ? "$state, exit code $state_code" : 'nothing');
-    my $early = "$stem." . ($array ? $id : 1) . '.out';
-    $reason{$id} .= " ($early: " . join(' ', map { s/\s+/ /gr } jobs::last_lines($early, 3)) . ')' if -s $early;
-}
-my $result = jobs::report(\%job, \%status, \%reason);
+my %watch = (id => $1, array => $array, stem => $stem, requeue => $requeue, waiting => \%waiting, status => {});
+my ($status, $reason) = slurm_watch::wait_for(\%watch);
+exit(slurm_watch::cancel(\%watch)) if $slurm_watch::signal;
+my $result = jobs::report(\%job, $status, $reason);
 if ($result == 0) {
     # Of success nothing stays but the logs.
-    unlink($script, map { ("$stem.status.$_", "$stem.$_.out") } $array ? $job{first} .. $job{last} : 1);
+    unlink($script, map { ("$stem.status.$_", "$stem.why.$_", "$stem.$_.out") } $job{first} .. $job{last});
 }
 exit($result);

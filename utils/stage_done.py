@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Tell whether a stage that finished is still up to date. Standard library only.
+"""Tell whether a stage that finished is still up to date. Needs evc2.fileio.atomic and the standard library only.
 
   stage_done.py check MARK INPUTS   exit 0 if MARK was written for these inputs and what it recorded is still there;
-                                    else exit 1 and, where there is a mark, print what changed
+                                    else exit 1 and, where there is a mark, print what changed; exit 3 and say so if
+                                    an input table of an earlier stage names files that are gone
   stage_done.py write MARK INPUTS --outputs FILE...
 
 INPUTS: --inputs FILE_OR_FOLDER...  contents (by size and time of change from 1 MiB on); of a folder the files right in
@@ -10,7 +11,9 @@ INPUTS: --inputs FILE_OR_FOLDER...  contents (by size and time of change from 1 
         --scp TABLE...              as --inputs, and size and time of change of every file that TABLE names
         --tree FOLDER...            names, sizes and times of change of all that is below
         --options TEXT              anything else the result depends on
+Of an output that is a table (.scp), the files that it names are recorded too, by size.
 An input that does not exist counts as such: it changes when it appears.
+Where there is work (check), and after it (write), unfinished files that killed runs left below MARK's folder go.
 """
 
 import argparse
@@ -22,9 +25,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from evc2.fileio.atomic import remove_leftovers, write_text
+
 SMALL = 1 << 20  # bytes; below it the content decides, so that a touched or copied file counts as unchanged
 BULK = {".ark", ".wav", ".flac", ".ogg", ".mp3", ".log", ".tmp"}
 _OFFSET = re.compile(r":\d+$")  # of an ark's entry
+_STAGE = re.compile(r"\.stage(\d+)")  # name of a stage's mark
 
 
 def _stat(path: Path) -> str:
@@ -51,18 +58,52 @@ def of_file(path: Path) -> str:
         return "missing"
 
 
+def named_in(path: Path) -> list[str]:
+    """The files in the second column of a table, each once; OSError where there is no table."""
+    files = set()
+    with open(path, encoding="utf-8", errors="surrogateescape") as table:
+        for line in table:
+            entry = line.strip().partition(" ")[2].strip()
+            if entry and not entry.endswith("|"):
+                files.add(_OFFSET.sub("", entry))
+    return sorted(files)
+
+
 def of_scp(path: Path) -> str:
     """Fingerprint of a table and of the files in its second column; a pipe counts as its text."""
-    files = set()
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as table:
-            for line in table:
-                entry = line.strip().partition(" ")[2].strip()
-                if entry and not entry.endswith("|"):
-                    files.add(_OFFSET.sub("", entry))
+        files = named_in(path)
     except OSError:
         return "missing"
-    return of_file(path) + ":" + _digest([f"{name} {_stat(Path(name))}" for name in sorted(files)])
+    return of_file(path) + ":" + _digest([f"{name} {_stat(Path(name))}" for name in files])
+
+
+def sizes_of(path: Path) -> str:
+    """Fingerprint of the files that a table names, by size: a copy of the folder elsewhere is as good."""
+    try:
+        return _digest([f"{name} {_stat(Path(name)).partition(':')[0]}" for name in named_in(path)])
+    except OSError:
+        return "missing"
+
+
+def lost(tables: Sequence[Path]) -> str | None:
+    """What is missing among the files of tables that a stage's mark, beside the table, counts as its outputs.
+
+    Files of other tables are not looked at: of a corpus some may be gone, and the stage that reads it counts them.
+    """
+    for table in tables:
+        for mark in table.parent.glob(".stage*"):
+            stage = _STAGE.fullmatch(mark.name)
+            try:
+                made = json.loads(mark.read_text(encoding="utf-8"))["outputs"]
+                gone = [name for name in named_in(table) if not os.path.exists(name)] if str(table) in made else []
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if stage and gone:
+                more = f" and {len(gone) - 1} more files" if len(gone) > 1 else ""
+                how = f"stage {stage[1]} makes what it names; run with --stage {stage[1]} first"
+                return f"{table} names {gone[0]}{more}, missing now; {how}"
+    return None
 
 
 def of_tree(path: Path) -> str:
@@ -91,6 +132,7 @@ def check(mark: Path, inputs: dict[str, str]) -> str | None:
     try:
         recorded = json.loads(mark.read_text(encoding="utf-8"))
         before, outputs = dict(recorded["inputs"]), dict(recorded["outputs"])
+        files = dict(recorded.get("files", {}))  # earlier versions recorded none
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, KeyError, TypeError):
@@ -101,6 +143,9 @@ def check(mark: Path, inputs: dict[str, str]) -> str | None:
     for name, value in outputs.items():
         if of_file(Path(name)) != value:
             return f"{name} is missing or changed since"
+    for name, value in files.items():
+        if sizes_of(Path(name)) != value:
+            return f"files named in {name} are missing or changed since"
     return None
 
 
@@ -110,16 +155,10 @@ def write(mark: Path, inputs: dict[str, str], outputs: Sequence[Path]) -> None:
     if missing:
         sys.exit(f"stage_done.py: error: expected {', '.join(missing)}, which the stage has not left")
     content = {"inputs": inputs, "outputs": {str(path): of_file(path) for path in outputs}}
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    temporary = mark.with_name(f"{mark.name}.{os.getpid()}.tmp")
+    content["files"] = {str(path): sizes_of(path) for path in outputs if path.suffix == ".scp"}
     try:
-        with open(temporary, "w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, mark)
+        write_text(mark, json.dumps(content, indent=1))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         sys.exit(f"stage_done.py: error: {mark} cannot be written: {error.strerror}")
 
 
@@ -140,8 +179,15 @@ def main(cmd: Sequence[str] | None = None) -> int:
     inputs = fingerprints(args)
     if args.action == "write":
         write(args.mark, inputs, args.outputs)
+        remove_leftovers(args.mark.parent)
         return 0
+    reason = lost(args.scp)
+    if reason:
+        print(reason)
+        return 3
     reason = check(args.mark, inputs)
+    if reason is not None:
+        remove_leftovers(args.mark.parent)
     if reason:
         print(reason)
     return 0 if reason is None else 1

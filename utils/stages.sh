@@ -20,14 +20,20 @@ need() { [ -e "$1" ] || die "stage ${now}: expected $1, which stage $2 makes; ru
 # todo MARK INPUTS...: whether there is work. If so, the mark of the last time goes first, so that a run that is cut off is
 # done again. INPUTS, as stage_done.py takes them, are kept for `finished MARK OUTPUTS...`.
 todo() {
-    local mark=$1 reason=''
+    local mark=$1 reason='' folder=${1%/*} status=1
     inputs=("${@:2}")
-    if ! "${force}" && reason=$("${python}" utils/stage_done.py check "${mark}" "${inputs[@]}"); then
+    "${force}" || { reason=$("${python}" utils/stage_done.py check "${mark}" "${inputs[@]}") && status=0; } || status=$?
+    if [ "${status}" -eq 0 ]; then
         log "  ${mark%/*}: up to date, skipped (--force true redoes it)"
         return 1
     fi
+    [ "${status}" -ne 3 ] || die "${now:+stage ${now}: }${reason}"
     [ -z "${reason}" ] || log "  ${mark%/*}: done again, for ${reason}"
-    rm -f "${mark}"
+    while [ ! -e "${folder}" ]; do folder=$(dirname "${folder}"); done
+    # Not left to errexit, which is off where the caller asks `if todo` or `todo || continue`: a folder that cannot be
+    # written would pass for one that is up to date.
+    { [ -w "${folder}" ] && rm -f "${mark}"; } || die "${now:+stage ${now}: }there is work to do in ${mark%/*}, but" \
+        "${folder} cannot be written: expected a folder of this user on a disk that is not read-only"
 }
 finished() { "${python}" utils/stage_done.py write "$1" "${inputs[@]}" --outputs "${@:2}"; }
 
@@ -107,6 +113,7 @@ phase_of() {
 }
 lines() { wc -l < "$1"; }
 least() { echo $(($1 < $2 ? $1 : $2)); }
+most() { echo $(($1 > $2 ? $1 : $2)); }
 
 # in_jobs OPTIONS NJ LIST LOG COMMAND...: a command with --job, --njobs and --merge, in at most NJ jobs, no more than LIST has
 # lines. OPTIONS: ${train_cmd} and the like, with their options.
@@ -125,4 +132,28 @@ resolve_ngpu() {
         ngpu=$((ngpu > 0 ? 1 : 0))
     fi
     [[ ${ngpu} =~ ^[0-9]+$ ]] || die "--ngpu: expected a number or auto, found '${ngpu}'"
+}
+# check_launch: what --ngpu, --num_nodes and the backend ask of train_in.
+check_launch() {
+    resolve_ngpu
+    [ "${num_nodes}" -eq 1 ] || [ "${cmd_backend}" != local ] || die "--num_nodes ${num_nodes} needs cmd_backend=slurm"
+}
+# train_in FOLDER COMMAND...: runs a training, its log FOLDER/train.log, with --ngpu processes (or one, without GPU) on each of
+# --num_nodes nodes. It goes on from the last checkpoint, unless --force true.
+train_in() {
+    local out=$1 resume=true launch=() meet=() threads=(env -u OMP_NUM_THREADS)
+    shift
+    ! "${force}" || resume=false
+    [ -z "${train_threads}" ] || threads=(env "OMP_NUM_THREADS=${train_threads}")
+    if [ "${num_nodes}" -gt 1 ]; then
+        # A port, and no file to meet at: a job that is started again could not use the file a second time.
+        launch=(srun --export=ALL) meet=(--multiprocessing_distributed true --dist_launcher slurm)
+        meet+=(--dist_master_port "${master_port:-$((20000 + $(cksum <<< "${PWD}/${out}" | cut -d ' ' -f 1) % 12000))}")
+        [ "${ngpu}" -gt 0 ] || meet+=(--dist_backend gloo)
+    fi
+    log "  ${out}: tensorboard --logdir ${out}/tensorboard; log: ${out}/train.log"
+    [ ! -e "${out}/train.log" ] || mv "${out}/train.log" "${out}/train.$(date +%Y%m%d-%H%M%S).log"
+    # shellcheck disable=SC2086
+    job ${cuda_cmd} --gpu "${ngpu}" --num_nodes "${num_nodes}" --num_threads "$(most "${ngpu}" "${train_threads:-1}")" "${out}/train.log" \
+        "${launch[@]}" "${threads[@]}" "$@" --ngpu "${ngpu}" "${meet[@]}" --resume "${resume}"
 }

@@ -2,6 +2,7 @@
 """Train a conversion system (espnet2's options, plus turns, autocast, averages and checkpoints of evc2)."""
 
 import fcntl
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,14 +33,53 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def told_to_end(children: bool) -> Iterator[None]:
+    """SIGUSR1 ends the process with its status, as SIGTERM does; what trains has handlers of its own, which save first.
+
+    Args:
+        children: the training is done by processes of this one, a GPU each, which get the signals too. This one then
+            waits for them, and leaves with the signal's status.
+    """
+    told: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        told.append(number)
+        if not children:
+            raise SystemExit(128 + number)
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield
+    except Exception:
+        if told:  # torch reports a child that left with the signal's status as a failure
+            raise SystemExit(128 + told[0]) from None
+        raise
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
 def train(task: Any, cmd: Sequence[str] | None) -> None:
     """Parse the options of a task, lock the output folder (the first process only) and train."""
+    from evc2.train.processes import started_again, writes_files
+
     args = task.get_parser().parse_args(cmd)
-    if args.print_config or args.output_dir is None or (args.dist_rank or 0) > 0:
+    if args.print_config or args.output_dir is None:
         task.main(args)
         return
-    with locked(Path(args.output_dir)):
-        task.main(args)
+    with told_to_end(children=args.ngpu > 1):
+        if not writes_files(args.dist_rank, args.dist_launcher):
+            args.resume = args.resume or started_again()
+            task.main(args)
+            return
+        with locked(Path(args.output_dir)):
+            if started_again():
+                args.resume = True
+            elif not args.resume:  # or a job that the cluster starts again would take these up
+                for path in Path(args.output_dir).glob("checkpoint*.pth"):
+                    path.unlink()
+            task.main(args)
 
 
 def main(cmd: Sequence[str] | None = None) -> None:

@@ -40,14 +40,14 @@ def main(cmd: Sequence[str] | None = None) -> None:
             first[1].require_same(contract, mine=first[0], theirs=path)
             seconds = contract.frame_seconds
         text = data.table("text") if with_text else {}
-        utt2spk, feats = data.table("utt2spk"), data.table("feats.scp")
+        utt2spk = data.table("utt2spk")
         if data.has("utt2emo"):
             utt2emo = data.table("utt2emo")
         else:
             logging.warning("%s has no utt2emo: every utterance counts as 'other'", path)
             utt2emo = dict.fromkeys(utt2spk, "other")
         readers = {n: ScpReader(data.path / f"{n}.scp") for n in ("feats", "f0", "power") if data.has(f"{n}.scp")}
-        for utt in feats:
+        for utt in readers["feats"]:
             arrays = {name: reader[utt] for name, reader in readers.items()}
             duration = len(arrays["feats"]) * seconds
             if with_text:

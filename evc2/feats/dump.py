@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from evc2.feats.contract import FeatureContract
 from evc2.feats.extract import extract, names
 from evc2.feats.prepare import TOO_LONG, Bounds, Preparation, Prepared, prepare
 from evc2.fileio.ark import ArkWriter, ScpReader
+from evc2.fileio.atomic import sync
 from evc2.fileio.audio import read_audio, write_audio
 from evc2.fileio.datadir import DataDir, read_table, subset, write_table
 
@@ -105,7 +106,7 @@ def format_part(
             skipped[utt] = result
             path.unlink(missing_ok=True)
             continue
-        write_audio(path, result.wav, contract.rate)
+        write_audio(path, result.wav, contract.rate, sync_folder=False)
         wavs[utt], samples[utt], trims[utt] = path, len(result.wav), f"{result.start:.4f} {result.stop:.4f}"
         if how.loudness is not None:
             gains[utt] = f"{result.gain:.2f}" + " limited" * result.limited
@@ -113,6 +114,8 @@ def format_part(
             pauses[utt] = f"{result.pauses:.3f}"
         if bounds is not None:
             sources[utt] = bounds.source
+    if wavs:
+        sync(out / "wav")  # once, as it takes as long as the audio itself
     folder = out / f"split{njobs}" / str(job)
     for name, table in zip(_OPTIONAL, (gains, pauses, sources), strict=True):
         write_table(folder / name, table)
@@ -145,14 +148,11 @@ def merge_format(
             nothing is left.
     """
     data, out = DataDir(data_dir), Path(out)
-    tables = {name: {} for name in ("wav.scp", "utt2num_samples", "utt2trim", "skipped", *_OPTIONAL)}
-    for job in range(1, njobs + 1):
-        folder = out / f"split{njobs}" / str(job)
+    folders = [out / f"split{njobs}" / str(job) for job in range(1, njobs + 1)]
+    for job, folder in enumerate(folders, 1):
         if not (folder / "skipped").is_file():
             raise UserError(f"{out}: job {job} of {njobs} has not been completed; see its log and run it again")
-        for name, table in tables.items():
-            table.update(read_table(folder / name, allow_empty=True))
-    wavs, skipped = tables["wav.scp"], tables["skipped"]
+    wavs, skipped = _joined(folders, "wav.scp"), _joined(folders, "skipped")
     if set(wavs) | set(skipped) != set(data.utts):
         raise UserError(f"{out}: its jobs were made of another list of utterances than {data.path}; run them again")
     bad = {utt: reason for utt, reason in skipped.items() if not reason.startswith(TOO_LONG)}
@@ -169,12 +169,15 @@ def merge_format(
     for name in (*_FEATURE_FILES, *_OPTIONAL, "wav.scp"):
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / "arks", ignore_errors=True)
-    _copy_tables(data, out, list(wavs))
-    for name in ("skipped", "utt2trim", "utt2num_samples", "wav.scp"):
-        write_table(out / name, tables[name])
-    for name in filter(tables.get, _OPTIONAL):
-        write_table(out / name, tables[name])
-    _report_changes(data.path, tables["utt2gain"], tables["utt2pauses"])
+    _copy_tables(data, out, wavs)
+    optional = {name: table for name in _OPTIONAL if (table := _joined(folders, name))}
+    for name, table in optional.items():
+        write_table(out / name, table)
+    for name in ("utt2trim", "utt2num_samples"):
+        write_table(out / name, _joined(folders, name))
+    write_table(out / "skipped", skipped)
+    write_table(out / "wav.scp", wavs)
+    _report_changes(data.path, optional.get("utt2gain", {}), optional.get("utt2pauses", {}))
     for folder in out.glob("split*"):
         if re.fullmatch(r"split\d+", folder.name):
             shutil.rmtree(folder)
@@ -183,6 +186,14 @@ def merge_format(
     if len(skipped) > len(bad):
         logging.warning("%s: left out %d utterances over --max_seconds", data.path, len(skipped) - len(bad))
     return len(wavs), len(skipped)
+
+
+def _joined(folders: Sequence[Path], name: str) -> dict[str, str]:
+    """A table of all jobs."""
+    table: dict[str, str] = {}
+    for folder in folders:
+        table.update(read_table(folder / name, allow_empty=True))
+    return table
 
 
 def _report_changes(path: Path, gains: Mapping[str, str], pauses: Mapping[str, str]) -> None:
@@ -196,7 +207,7 @@ def _report_changes(path: Path, gains: Mapping[str, str], pauses: Mapping[str, s
         logging.info("%s: cut %.1f s of pauses out of %d of %d utterances", path, sum(cut), len(cut), len(pauses))
 
 
-def _copy_tables(data: DataDir, out: Path, utts: list[str]) -> None:
+def _copy_tables(data: DataDir, out: Path, utts: Iterable[str]) -> None:
     """Bring the tables of `data`, cut to `utts`, to OUT, except those about the recordings and lengths of before."""
     work = out / ".tables"
     shutil.rmtree(work, ignore_errors=True)

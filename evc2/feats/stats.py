@@ -72,7 +72,8 @@ class Stats:
             self._add(key, cell)
 
     def _add(self, key: tuple[str, str], cell: Cell) -> None:
-        dims = {len(c.feats.total) for c in self._cells.values()} | {len(cell.feats.total)}
+        first = next(iter(self._cells.values()), cell)  # all before had its size
+        dims = {len(first.feats.total), len(cell.feats.total)}
         if len(dims) > 1:
             raise UserError(f"statistics: {' '.join(key)}: features of different sizes ({sorted(dims)}) were mixed")
         self._cells[key] = self._cells[key] + cell if key in self._cells else cell

@@ -92,10 +92,13 @@ def _frames(name: str, frames: int, rate: int, start: float | None, stop: float 
     return first, None if whole else min(last, frames)
 
 
-def write_audio(path: str | os.PathLike[str], wav: np.ndarray, rate: int, subtype: str = "PCM_16") -> None:
+def write_audio(
+    path: str | os.PathLike[str], wav: np.ndarray, rate: int, subtype: str = "PCM_16", sync_folder: bool = True
+) -> None:
     """Write mono samples [N] (or [N, channels]) atomically, in the format of the path's suffix.
 
-    Samples outside [-1, 1] are clipped with a warning, unless `subtype` stores floats.
+    Samples outside [-1, 1] are clipped with a warning, unless `subtype` stores floats. `sync_folder` is
+    atomic_path's.
 
     Raises:
         UserError: NaN or infinity in `wav`, or a format or subtype that libsndfile cannot write.
@@ -113,7 +116,7 @@ def write_audio(path: str | os.PathLike[str], wav: np.ndarray, rate: int, subtyp
         subtype = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}[kind]
     if kind not in soundfile.available_formats() or not soundfile.check_format(kind, subtype):
         raise UserError(f"{path}: cannot write '{kind.lower()}' with subtype {subtype}; use .wav, .flac, .ogg or .mp3")
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sync_folder) as temporary:
         # libsndfile reports a full disk as "unspecified internal error"; Python's file gives the real OSError.
         buffer = io.BytesIO()
         soundfile.write(buffer, wav, rate, subtype=subtype, format=kind)

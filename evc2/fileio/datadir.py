@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 NEED = ("wav.scp", "utt2spk", "spk2utt")
+_LOOKED_INTO = ("utt2spk", "spk2utt", "segments", "utt2emo", "spk2gender")  # by `validate`; of others the keys count
 _SHOWN = 20  # problems listed one by one before the rest is only counted
 
 
@@ -145,9 +146,11 @@ def validate(path: str | os.PathLike[str], need: Sequence[str] = NEED) -> None:
     for kind in ("utt", "spk", "reco"):
         for name in _files(data.path, kind):
             try:
-                tables[name] = data.table(name)
+                table = read_table(data.path / name, check_sorted=True)
             except UserError as error:
                 problems.append(str(error))
+                continue
+            tables[name] = table if name in _LOOKED_INTO else dict.fromkeys(table, "")  # the rest would be much
     if "utt2spk" in tables:
         problems += _contradictions(data, tables)
     if data.has("trials"):
@@ -263,13 +266,19 @@ def _with_recording(path: Path, tables: dict[str, dict[str, str]], reco: list[st
     return kept
 
 
+def _kept_keys(tables: Mapping[str, dict[str, str]], utts: set[str]) -> dict[str, set[str]]:
+    """Return `utts`, their speakers and their recordings, by what utt2spk and, where there is one, segments say."""
+    keep = {"utt": utts, "spk": {tables["utt2spk"][utt] for utt in utts}, "reco": set()}
+    if "segments" in tables:
+        keep["reco"] = {tables["segments"][utt].split()[0] for utt in utts}
+    return keep
+
+
 def _restricted(
     tables: dict[str, dict[str, str]], kinds: dict[str, list[str]], utts: set[str]
 ) -> dict[str, dict[str, str]]:
     """Return the tables with only `utts`, their speakers and their recordings, and spk2utt made from utt2spk."""
-    keep = {"utt": utts, "spk": {tables["utt2spk"][utt] for utt in utts}, "reco": set()}
-    if "segments" in tables:
-        keep["reco"] = {tables["segments"][utt].split()[0] for utt in utts}
+    keep = _kept_keys(tables, utts)
     new = {}
     for kind, names in kinds.items():
         for name in names:
@@ -327,11 +336,17 @@ def subset(src: str | os.PathLike[str], dst: str | os.PathLike[str], utts: Itera
     if dst.exists() and dst.resolve() == data.path.resolve():
         raise UserError(f"{dst}: source and destination are one folder; choose another destination")
     kinds = {kind: _files(data.path, kind) for kind in ("utt", "spk", "reco")}
-    tables = {name: data.table(name) for names in kinds.values() for name in names}
-    new = _restricted(tables, kinds, wanted)
+    for name in (name for names in kinds.values() for name in names):
+        read_table(data.path / name, check_sorted=True)  # what is wrong comes out before anything is written
     trials = _kept_trials(data.path, known - wanted)
+    keep = _kept_keys({name: data.table(name) for name in ("utt2spk", "segments") if data.has(name)}, wanted)
     _clear(dst)
-    _write_changed(dst, new, trials)
+    for kind, names in kinds.items():
+        for name in filter("spk2utt".__ne__, names):  # one by one: all tables of a large corpus would be much
+            table = read_table(data.path / name)
+            _write_changed(dst, {name: {key: value for key, value in table.items() if key in keep[kind]}}, None)
+    utt2spk = {utt: speaker for utt, speaker in data.table("utt2spk").items() if utt in wanted}
+    _write_changed(dst, {"spk2utt": utts_by_speaker(utt2spk)}, trials)
 
 
 def combine(dst: str | os.PathLike[str], srcs: Sequence[str | os.PathLike[str]]) -> None:

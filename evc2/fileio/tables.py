@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,20 +20,21 @@ def rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, str, str]]:
     """
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8")
+        file = open(path, "rb")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise UserError(f"{path}: expected a file, found a folder") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}:{line}: not UTF-8 (byte 0x{error.object[error.start]:02x})") from None
-    # Not splitlines(): that also splits at characters which may stand inside a transcript, such as U+2028.
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.strip(" \t\r")
-        if line:
-            key, value = _ROW.fullmatch(line).groups()
-            yield number, key, value or ""
+    with file:
+        # Not as text: its lines also end at characters which may stand inside a transcript, such as a lone "\r".
+        for number, raw in enumerate(file, 1):
+            try:
+                line = raw.decode("utf-8").strip(" \t\r\n")
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path}:{number}: not UTF-8 (byte 0x{raw[error.start]:02x})") from None
+            if line:
+                key, value = _ROW.fullmatch(line).groups()
+                yield number, key, value or ""
 
 
 def read_table(path: str | os.PathLike[str], check_sorted: bool = False, allow_empty: bool = False) -> dict[str, str]:
@@ -47,7 +49,7 @@ def read_table(path: str | os.PathLike[str], check_sorted: bool = False, allow_e
         UserError: duplicate key, missing value, wrong order, no entry, missing file or one that is not UTF-8.
     """
     table: dict[str, str] = {}
-    last = ""
+    last = before = ""
     for number, key, value in rows(path):
         if not value:
             raise UserError(f"{path}:{number}: '{key}' has no value; expected `key value`")
@@ -58,8 +60,10 @@ def read_table(path: str | os.PathLike[str], check_sorted: bool = False, allow_e
                 f"{path}:{number}: '{key}' comes after '{last}'; expected the order of LC_ALL=C sort "
                 f"(utils/fix_data_dir.sh sorts a data directory)"
             )
+        # Corpora are large: tables share their keys, and neighbouring rows the name of their speaker.
+        key, value = sys.intern(key), before if value == before else value
         table[key] = value
-        last = key
+        last, before = key, value
     if not table and not allow_empty:
         raise UserError(f"{path}: empty; expected lines of `key value`")
     return table

@@ -172,7 +172,7 @@ class Aligner(AbsTurnModel):
         if weight > 0 and self.training:
             scores = scores + weight * beta_binomial(lengths, feats_lengths)
         loss = -(forward_sum(scores, lengths, feats_lengths) / feats_lengths).mean()
-        return loss, {"loss": loss.detach()}, torch.tensor(float(len(feats)), device=feats.device)
+        return loss, {"loss": loss.detach()}, torch.full((), float(len(feats)), device=feats.device)
 
     @torch.no_grad()
     def begin(

@@ -251,7 +251,7 @@ class EmoTTS(AbsEVCModel):
         stats["emotion_acc"] = right.sum() / labelled.sum().clamp(min=1)
         loss = errors.mean() + self.emotion_weight * stats["emotion"] + self.duration_weight * stats["duration"]
         stats["loss"] = loss
-        return loss, {k: v.detach() for k, v in stats.items()}, torch.tensor(float(len(feats)), device=feats.device)
+        return loss, {k: v.detach() for k, v in stats.items()}, torch.full((), float(len(feats)), device=feats.device)
 
     def emotion_embedding(self, target: ConversionTarget) -> tuple[torch.Tensor, torch.Tensor]:
         """Embedding [1, hidden] of what a target asks for, and the scores [1, E] of the tokens.

@@ -80,7 +80,7 @@ class GANVocoder(AbsVocoderModel):
             loss = loss + self.discriminator_loss(cache, stats)
         if turn in (None, "generator"):
             loss = loss + self.generator_loss(cache, stats, step >= self.start_steps.get("discriminator", 0))
-        weight = torch.tensor(float(len(cache.real)), device=loss.device)
+        weight = torch.full((), float(len(cache.real)), device=loss.device)
         return loss, {name: value.detach() for name, value in stats.items()}, weight
 
     def discriminator_loss(self, cache: BatchCache, stats: dict[str, torch.Tensor]) -> torch.Tensor:

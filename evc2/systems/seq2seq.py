@@ -288,7 +288,7 @@ class Seq2Seq(Seq2SeqSpeech):
 
         The main turn renders the text's vectors in even steps and the recording's in odd ones; without a turn both.
         """
-        weight = torch.tensor(float(len(batch["feats"])), device=batch["feats"].device)
+        weight = torch.full((), float(len(batch["feats"])), device=batch["feats"].device)
         if turn == "classifier":
             if cache is None or not hasattr(cache, "vectors"):
                 raise UserError("seq2seq: the classifier learns from what the main turn made: no start_step for main")

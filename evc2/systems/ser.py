@@ -76,4 +76,4 @@ class SERModel(AbsTurnModel):
         stats = {"loss_conv": losses[0].detach(), "loss_statistics": losses[1].detach()}
         loss = losses[0] + losses[1]
         stats |= {"loss": loss.detach(), "acc": (joint(logits).argmax(1) == emotion).float().mean().detach()}
-        return loss, stats, torch.tensor(float(len(feats)), device=feats.device)
+        return loss, stats, torch.full((), float(len(feats)), device=feats.device)

@@ -52,7 +52,7 @@ class SpectralEVC(AbsEVCModel):
         ``domains``: those of the methods generator_loss and discriminator_loss, for (cache, step).
         """
         cache = cache or self.begin_batch(step, batch)
-        weight = torch.tensor(float(len(cache.a)), device=cache.a.device)
+        weight = torch.full((), float(len(cache.a)), device=cache.a.device)
         loss, stats = torch.zeros((), device=cache.a.device), {}
         for name in self.turns if turn is None else (turn,):
             part, more = getattr(self, f"{name}_loss")(cache, step)

@@ -179,7 +179,7 @@ class VAEGAN(AbsEVCModel):
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """Losses of one turn (None: of all) on ``feats`` [B, N, T, n_mels], a crop of every domain."""
         cache = cache or self.begin_batch(step, batch)
-        weight = torch.tensor(float(len(batch["feats"])), device=batch["feats"].device)
+        weight = torch.full((), float(len(batch["feats"])), device=batch["feats"].device)
         loss, stats = torch.zeros((), device=weight.device), {}
         for name in self.turns if turn is None else (turn,):
             part, more = getattr(self, f"{name}_loss")(cache)

@@ -214,7 +214,7 @@ class VQVAE(AbsEVCModel):
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """Losses of one turn (None: of all) on ``wav`` [B, (F - 1) * hop + n_fft] and ``speaker`` [B] (numbers)."""
         cache = cache or self.begin_batch(step, batch)
-        weight = torch.tensor(float(len(cache.mel)), device=cache.mel.device)
+        weight = torch.full((), float(len(cache.mel)), device=cache.mel.device)
         loss, stats = torch.zeros((), device=weight.device), {}
         for name in self.turns if turn is None else (turn,):
             part, more = getattr(self, f"{name}_loss")(cache, step)

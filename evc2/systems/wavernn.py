@@ -34,7 +34,7 @@ class WaveRNNModel(AbsVocoderModel):
         mel, signal = self.inputs(**batch, before=1)
         given, target = teacher_forcing(signal, self.generator.mode, self.generator.bits)
         loss = wavernn_loss(self.generator(given, mel), target, self.generator.mode)
-        return loss, {"loss": loss.detach()}, torch.tensor(float(len(signal)), device=loss.device)
+        return loss, {"loss": loss.detach()}, torch.full((), float(len(signal)), device=loss.device)
 
     def generate(self, mel: np.ndarray) -> np.ndarray:
         from evc2.vocoder.wavernn import WaveRNNVocoder

@@ -15,6 +15,7 @@ from evc2.feats.contract import FeatureContract
 from evc2.train.abs_model import AbsTurnModel
 from evc2.train.collate_fn import build_collate
 from evc2.train.options import resolve_amp
+from evc2.train.processes import meeting_point
 from evc2.train.schedulers import ConstantThenLinear, ConstantThenLinearEpoch, NoamAnneal
 from evc2.train.trainer import EVCTrainer
 
@@ -111,6 +112,8 @@ class TurnTask(AbsTask):
                 if turn not in model.turns:
                     known = ", ".join(model.turns) + nearest(turn, list(model.turns))
                     raise UserError(f"{name}: {cls.name_of(args)} has no turn {turn!r}; turns: {known}")
+        if args.dist_launcher == "slurm" and args.dist_master_addr is None:
+            args.dist_master_addr = meeting_point()  # espnet2's own cuts names of nodes at the first dash
         if args.ngpu > 1:
             args.multiprocessing_distributed = True  # one process a GPU; DataParallel is not supported
         args.turn_options = {t: {k: c[k] for k in TURN_KEYS[1:] if k in c} for t, c in args.optims.items()}

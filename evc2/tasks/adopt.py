@@ -42,7 +42,11 @@ def check_resumable(folder: str | Path, conf: Mapping[str, Any]) -> None:
     """UserError where a training in this folder would go on with other labels than it began with."""
     if not (Path(folder) / "checkpoint.pth").is_file() or not (Path(folder) / "config.yaml").is_file():
         return
-    before = system_conf_beside(Path(folder) / "checkpoint.pth")
+    try:
+        before = system_conf_beside(Path(folder) / "checkpoint.pth")
+    except UserError as error:  # a run was killed while espnet2 wrote it; this one writes it anew
+        logging.warning("%s; its labels cannot be compared", error)
+        return
     for key in LABELS:
         old, new = before.get(key), conf.get(key)
         if key in before and old != new:

@@ -93,8 +93,9 @@ def load(path: Path, device: str = "cpu") -> dict[str, Any] | None:
 
 def save_model(state_dict: dict[str, torch.Tensor], path: Path) -> None:
     """Write a plain state dict, whole or not at all."""
-    with atomic_path(path) as temporary:
-        torch.save(state_dict, temporary)
+    # To a file of Python's: torch's own hides that a disk is full, and puts the temporary name into the archive.
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        torch.save(state_dict, file)
 
 
 def link(path: Path, target: str) -> None:

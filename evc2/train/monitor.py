@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,6 @@ class StatsBuffer:
             self.reporter.register(values, next(numbers) if isinstance(weight, torch.Tensor) else weight)
             self.reporter.next()
         self.steps.clear()
-
-
-def average_over_processes(
-    stats: dict[str, torch.Tensor], weight: torch.Tensor
-) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Weighted mean of the statistics of all processes and the sum of their weights, in one exchange."""
-    packed = torch.stack([*(v.float() * weight for v in stats.values()), weight])
-    torch.distributed.all_reduce(packed)
-    return dict(zip(stats, packed[:-1] / packed[-1], strict=True)), packed[-1]
 
 
 def reporter_state(sub: SubReporter) -> dict[str, Any]:
@@ -133,13 +124,14 @@ class TrialSet:
         phones = {"phones": self.phones[utt].split()} if utt in self.phones else {}
         return {**feats, **phones, "speaker": self.spk[utt], "emotion": self.emo[utt]}
 
-    def score(self, model: AbsEVCModel, reporter: SubReporter) -> None:
-        """Report the mean of the model's own metrics over the trials."""
+    def score(self, model: AbsEVCModel, reporter: SubReporter, between: Callable[[], None]) -> None:
+        """Report the mean of the model's own metrics over the trials; ``between`` is called after each."""
         for trial in self.trials:
             scores = model.score_trial(self.features(trial.source), self.features(trial.reference), trial.emotion)
             if scores:
                 reporter.register(scores, 1.0)
                 reporter.next()
+            between()
 
     def vocode(self, rows: Mapping[str, Mapping[str, Any]], writer: Any, name: str, epoch: int, contract: Any) -> None:
         """Sound of mel spectrograms: what was converted, and (in the first epoch) the reference by the same vocoder."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 from espnet2.train.reporter import Reporter, SubReporter
 
 from evc2.train import checkpoint
@@ -16,6 +17,14 @@ from evc2.train.abs_model import AbsTurnModel
 from evc2.train.ema import EMA
 from evc2.train.monitor import reporter_state
 from evc2.train.options import EVCTrainerOptions
+from evc2.train.processes import Agreement
+
+INTERVAL = 1
+"""Why to save: the interval has passed. Larger numbers are exit statuses: 128 + that of a signal."""
+
+
+class Stopped(Exception):
+    """A signal came in the middle of a validation."""
 
 
 class Session:
@@ -35,13 +44,19 @@ class Session:
         self.epoch, self.iteration, self.step, self.seconds = 1, 0, 0, 0.0
         self.partial: dict[str, Any] | None = None
         self.rng: dict[str, Any] | None = None
+        self.agreement = Agreement() if dist.distributed else None
         self.started = self.saved = time.monotonic()
         self.signal: int | None = None
 
     @property
+    def rank(self) -> int:
+        """The number of this process, 0 if it is alone."""
+        return self.dist.dist_rank if self.dist.distributed else 0
+
+    @property
     def main(self) -> bool:
         """Whether this process writes the files."""
-        return not self.dist.distributed or self.dist.dist_rank == 0
+        return self.rank == 0
 
     def autocast(self) -> AbstractContextManager:
         """The numeric context of forward passes."""
@@ -58,21 +73,27 @@ class Session:
         """Seconds of training, of earlier runs of this phase included."""
         return self.seconds + time.monotonic() - self.started
 
-    def save(self, sub: SubReporter | None = None) -> None:
-        """Write the checkpoint (main process); ``sub`` is the epoch under way, None between epochs."""
+    def mark(self, sub: SubReporter) -> dict[str, Any]:
+        """What of the epoch under way a checkpoint needs beside the model: its figures so far, the random numbers."""
+        return {"partial": reporter_state(sub), "rng": checkpoint.get_rng_state()}
+
+    def save(self, mark: dict[str, Any] | None = None) -> None:
+        """Write the checkpoint (the main process does, all call it); ``mark`` is None between epochs."""
         self.saved = time.monotonic()
+        mark = mark or {"partial": None, "rng": checkpoint.get_rng_state()}
+        rng = self.agreement.gather(mark["rng"]) if self.agreement else [mark["rng"]]
         if not self.main:
             return
         state = {
-            "format": 1,
+            "format": 2,
             "model": self.model.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers],
             "schedulers": [s.state_dict() if s else None for s in self.schedulers],
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "ema": self.ema.state_dict() if self.ema else None,
-            "rng": checkpoint.get_rng_state(),
+            "rng": rng,  # of every process
             "reporter": self.reporter.state_dict(),
-            "partial": reporter_state(sub) if sub else None,
+            "partial": mark["partial"],
             **{name: getattr(self, name) for name in ("epoch", "iteration", "step")},
             "seconds": self.used,
         }
@@ -93,8 +114,12 @@ class Session:
             if own and kept:
                 own.load_state_dict(kept)
         self.reporter.load_state_dict(state["reporter"])
+        rng = state["rng"] if isinstance(state["rng"], list) else [state["rng"]]  # format 1 had that of one process
+        world = self.dist.dist_world_size if self.dist.distributed else 1
+        if len(rng) != world:
+            logging.warning("saved by %d processes, continued by %d: random numbers will differ", len(rng), world)
         # Between epochs the state is of no use: an epoch starts from its own seed, in whichever run it is.
-        self.partial, self.rng = state["partial"], state["rng"] if state["iteration"] else None
+        self.partial, self.rng = state["partial"], rng[self.rank % len(rng)] if state["iteration"] else None
         for name in ("epoch", "iteration", "step", "seconds"):
             setattr(self, name, state[name])
         logging.info("continuing at epoch %d, after %d batches, step %d", self.epoch, self.iteration, self.step)
@@ -113,17 +138,36 @@ class Session:
             for number, handler in old.items():
                 signal.signal(number, handler)
 
-    def due(self) -> bool:
-        """Whether a checkpoint is to be written now: a signal came, or the interval has passed."""
+    def due(self) -> int:
+        """Why to write a checkpoint now, the same in all processes: 0 (not now), INTERVAL, or 128 + a signal."""
         interval = self.options.checkpoint_interval * 60
-        return self.signal is not None or bool(interval and time.monotonic() - self.saved > interval)
+        why = 128 + self.signal if self.signal else 0
+        if not why and self.main and interval and time.monotonic() - self.saved > interval:
+            why = INTERVAL
+        return self.agreement.say(why) if self.agreement else why
 
-    def pause(self, sub: SubReporter) -> None:
+    def pause(self, why: int, mark: dict[str, Any] | None) -> None:
         """Save, and end the process when a signal asked for it."""
-        self.save(sub)
-        if self.signal is not None:
-            logging.info("signal %d: saved %s at step %d, ending", self.signal, self.path, self.step)
-            raise SystemExit(128 + self.signal)
+        self.save(mark)
+        if why > INTERVAL:
+            if self.agreement:  # launchers kill all processes when the first leaves
+                self.agreement.wait()
+            logging.info("signal %d: saved %s at step %d, ending", why - 128, self.path, self.step)
+            raise SystemExit(why)
+
+    def make_alike(self) -> None:
+        """Before a validation: the first process's buffers and one sequence of random numbers for all. Which model is
+        the best, when to stop and the next learning rate follow from its figures, so these must not differ.
+        """
+        if self.agreement:
+            for buffer in self.model.buffers():
+                torch.distributed.broadcast(buffer, 0)
+            set_all_random_seed(self.options.seed + self.epoch)
+
+    def check(self) -> None:
+        """Between the parts of a validation, which nothing is saved of: Stopped when a signal came."""
+        if (why := self.due()) > INTERVAL:
+            raise Stopped(why)
 
     def finished(self) -> bool:
         """Whether a limit of steps or time is reached."""

@@ -22,10 +22,11 @@ from espnet2.utils.build_dataclass import build_dataclass
 from evc2.train import checkpoint
 from evc2.train.abs_model import AbsTurnModel
 from evc2.train.iterators import EVCIterFactory
-from evc2.train.monitor import StatsBuffer, average_over_processes, restore_reporter
+from evc2.train.monitor import StatsBuffer, restore_reporter
 from evc2.train.options import EVCTrainerOptions, add_trainer_arguments
+from evc2.train.processes import average_over_processes, exchange_of_turn
 from evc2.train.results import finish_epoch, write_averages, write_summary
-from evc2.train.session import Session
+from evc2.train.session import Session, Stopped
 
 
 class EVCTrainer(Trainer):
@@ -89,12 +90,14 @@ class EVCTrainer(Trainer):
         if not dist.distributed:
             return model
         device = [torch.cuda.current_device()] if options.ngpu > 0 else None
-        return torch.nn.parallel.DistributedDataParallel(
+        wrapped = torch.nn.parallel.DistributedDataParallel(
             model,
             device_ids=device,
             find_unused_parameters=True,
             gradient_as_bucket_view=options.gradient_as_bucket_view,
         )
+        wrapped.register_comm_hook(None, exchange_of_turn)
+        return wrapped
 
     @classmethod
     def run_epoch(
@@ -108,7 +111,8 @@ class EVCTrainer(Trainer):
         """One epoch, or the rest of one: training, validation, schedules, files."""
         options, reporter, epoch = session.options, session.reporter, session.epoch
         if session.rng is None:
-            set_all_random_seed(options.seed + epoch)
+            # Each process draws numbers of its own (dropout, noise); networks and batches do not depend on them.
+            set_all_random_seed(options.seed + epoch + 1_000_003 * session.rank)
         reporter.set_epoch(epoch)
         logging.info("epoch %d of %d, step %d", epoch, options.max_epoch, session.step)
         with reporter.observe("train") as sub:
@@ -119,10 +123,15 @@ class EVCTrainer(Trainer):
                 checkpoint.set_rng_state(session.rng)
             session.partial = session.rng = None
             cls.train_one_epoch(wrapped, session, iterator, sub, writers and writers[0])
-        with session.averaged(), reporter.observe("valid") as sub:
-            session.model.eval()
-            session.model.get_ready(train.dataset)
-            cls.validate_one_epoch(wrapped, session, valid, sub)
+            mark = session.mark(sub)
+        try:
+            with session.averaged(), reporter.observe("valid") as sub:
+                session.model.eval()
+                session.make_alike()
+                session.model.get_ready(train.dataset)
+                cls.validate_one_epoch(wrapped, session, valid, sub)
+        except Stopped as stopped:
+            session.pause(stopped.args[0], mark)
         for scheduler in session.schedulers:
             if isinstance(scheduler, AbsValEpochStepScheduler):
                 scheduler.step(reporter.get_value(*options.val_scheduler_criterion))
@@ -144,11 +153,12 @@ class EVCTrainer(Trainer):
         accumulate, buffer = options.accum_grad, StatsBuffer(reporter)
         interval = options.log_interval or 50
         turns = list(zip(core.turns, session.optimizers, session.schedulers, strict=True))
+        owners = Owners(core)
         model.train()
         clock = time.perf_counter()
         for _names, batch in iterator:
             loaded = time.perf_counter()
-            batch = to_device(batch, session.device)
+            batch = to_device(batch, session.device, non_blocking=True)  # the host goes on while it travels
             first, last = session.iteration % accumulate == 0, session.iteration % accumulate == accumulate - 1
             collected: dict[str, Any] = {}
             with session.autocast():
@@ -156,7 +166,7 @@ class EVCTrainer(Trainer):
             for turn, optimizer, scheduler in turns:
                 if session.step < options.turn_options.get(turn, {}).get("start_step", 0):
                     continue
-                only_this_turn(core, turn)
+                owners.only(turn)
                 if first:
                     optimizer.zero_grad(set_to_none=True)
                 with session.autocast():
@@ -166,13 +176,12 @@ class EVCTrainer(Trainer):
                 (session.scaler.scale(loss / accumulate) if session.scaler else loss / accumulate).backward()
                 collected |= stats
                 if accumulate == 1:
-                    collected |= cls.update(session, turn, optimizer, scheduler)
-            for parameter in core.parameters():
-                parameter.requires_grad_(True)
+                    collected |= cls.update(session, turn, optimizer, scheduler, owners.of[turn])
+            owners.everyone()
             if accumulate > 1 and last:
                 for turn, optimizer, scheduler in turns:
                     if session.step >= options.turn_options.get(turn, {}).get("start_step", 0):
-                        collected |= cls.update(session, turn, optimizer, scheduler)
+                        collected |= cls.update(session, turn, optimizer, scheduler, owners.of[turn])
             if last:
                 if session.scaler:
                     session.scaler.update()
@@ -188,20 +197,26 @@ class EVCTrainer(Trainer):
                 logging.info(reporter.log_message(-min(interval, reporter.count)))
                 if writer is not None:
                     reporter.tensorboard_add_scalar(writer, -min(interval, reporter.count))
-            if last and session.due():
+            if last and (why := session.due()):
                 buffer.flush()
-                session.pause(reporter)
+                session.pause(why, session.mark(reporter))
         buffer.flush()
 
     @staticmethod
-    def update(session: Session, turn: str, optimizer: torch.optim.Optimizer, scheduler: Any) -> dict[str, Any]:
+    def update(
+        session: Session,
+        turn: str,
+        optimizer: torch.optim.Optimizer,
+        scheduler: Any,
+        parameters: Sequence[torch.nn.Parameter],
+    ) -> dict[str, Any]:
         """Clip and step what one turn owns; return its learning rate and gradient norm."""
         clip = session.options.turn_options.get(turn, {}).get("grad_clip", 0)
         stats: dict[str, Any] = {f"lr_{turn}": optimizer.param_groups[0]["lr"]}
         if session.scaler:
             session.scaler.unscale_(optimizer)
         if clip:
-            owned = [p for p in session.model.turn_parameters(turn) if p.grad is not None]
+            owned = [p for p in parameters if p.grad is not None]
             stats[f"grad_norm_{turn}"] = torch.nn.utils.clip_grad_norm_(owned, clip)
         if session.scaler:
             session.scaler.step(optimizer)
@@ -226,13 +241,36 @@ class EVCTrainer(Trainer):
             if session.dist.distributed:
                 stats, weight = average_over_processes(stats, weight)
             buffer.add(stats, weight)
+            session.check()
         buffer.flush()
         if factory.trials is not None:  # every process: they must agree on what is best and when to stop
-            factory.trials.score(session.model, reporter)
+            factory.trials.score(session.model, reporter, session.check)
+
+
+class Owners:
+    """The parameters of a model by the turn that owns them, looked up once: a walk through the modules for every turn
+    would take some per cent of a small model's step.
+    """
+
+    def __init__(self, model: AbsTurnModel):
+        self.all = list(model.parameters())
+        self.of = {turn: list(model.turn_parameters(turn)) for turn in model.turns}
+        owned = {turn: {id(p) for p in mine} for turn, mine in self.of.items()}
+        self.others = {turn: [p for p in self.all if id(p) not in mine] for turn, mine in owned.items()}
+
+    def only(self, turn: str) -> None:
+        """Let gradients flow through all networks but accumulate only in this turn's (which saves the others' work)."""
+        for parameter in self.others[turn]:
+            parameter.requires_grad_(False)
+        for parameter in self.of[turn]:
+            parameter.requires_grad_(True)
+
+    def everyone(self) -> None:
+        """Let gradients accumulate in all networks."""
+        for parameter in self.all:
+            parameter.requires_grad_(True)
 
 
 def only_this_turn(model: AbsTurnModel, turn: str) -> None:
-    """Let gradients flow through all networks but accumulate only in those of this turn (saves the others' work)."""
-    owned = {id(p) for p in model.turn_parameters(turn)}
-    for parameter in model.parameters():
-        parameter.requires_grad_(id(parameter) in owned)
+    """Let gradients accumulate only in what one turn owns, see :class:`Owners`."""
+    Owners(model).only(turn)

@@ -1,5 +1,6 @@
 """The format_wav command: what it writes, what it leaves out, and its jobs."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,21 @@ def test_jobs_give_the_same(corpus):
     for utt in whole.utts:
         names = (f"dump/{out}/wav/{utt}.wav" for out in ("one", "three"))
         assert np.array_equal(*(soundfile.read(name)[0] for name in names))
+
+
+def test_names_are_on_the_disk_before_a_table_has_them(corpus, monkeypatch):
+    synced = []
+
+    def fsync(fd, real=os.fsync):
+        path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        synced.append((path.name, len(list(path.glob("[!.]*.wav")))) if path.is_dir() else (path.suffix, 0))
+        real(fd)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    run(corpus, "--job", "1", "--njobs", "2")
+    assert synced.count((".wav", 0)) == 5, "each of the files"
+    assert [entry for entry in synced if entry[0] == "wav"] == [("wav", 5)], "their folder once, with all of them"
+    assert ("1", 0) not in synced[: synced.index(("wav", 5))], "and only then the tables' folder, split2/1"
 
 
 def test_more_jobs_than_utterances(corpus):

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import kaldiio
 import numpy as np
@@ -102,6 +103,35 @@ def test_truncated_compressed_ark(tmp_path):
     os.truncate(tmp_path / "c.ark", os.path.getsize(tmp_path / "c.ark") - 5)
     with pytest.raises(UserError, match=r"c\.ark.*'a' .*truncated or corrupt"):
         ScpReader(tmp_path / "c.scp")["a"]
+
+
+def test_an_ark_that_shrinks_while_it_is_open(scp, arrays):
+    reader = ScpReader(scp)
+    np.testing.assert_array_equal(reader["utt1"], arrays["utt1"])
+    os.truncate("dump/feats.1.ark", 60)
+    for read in (reader.__getitem__, lambda key: reader.crop(key, 0, 4)):
+        with pytest.raises(UserError, match=r"feats\.1\.ark.*'utt1' .*truncated: it has become shorter"):
+            read("utt1")
+
+
+def test_what_is_read_does_not_stay_in_memory(scp):
+    reader = ScpReader(scp)
+    assert [reader[key].sum() for key in reader] and reader.crop("utt1", 0, 2).size
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        assert "feats.1.ark" not in maps.read()
+
+
+def test_crops_by_several_threads_while_arks_come_and_go(tmp_path):
+    table = {}
+    for i in range(8):
+        with ArkWriter(tmp_path / f"{i}.ark", tmp_path / f"{i}.scp") as writer:
+            writer[f"utt{i}"] = np.full((50, 3), i)
+        table |= read_table(tmp_path / f"{i}.scp")
+    write_table(tmp_path / "all.scp", table)
+    reader = ScpReader(tmp_path / "all.scp", max_open=1)
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda n: bool((reader.crop(f"utt{n % 8}", n % 40, 10) == n % 8).all()), range(400))
+        assert all(found)
 
 
 def test_missing_ark_names_file_and_key(scp):

@@ -1,5 +1,6 @@
 """Files appear complete or not at all."""
 
+import errno
 import json
 import os
 import resource
@@ -12,7 +13,7 @@ import pytest
 
 from evc2.errors import UserError
 from evc2.fileio.ark import ArkWriter
-from evc2.fileio.atomic import atomic_path, write_json, write_text
+from evc2.fileio.atomic import atomic_path, remove_leftovers, write_json, write_text
 from evc2.fileio.audio import write_audio
 
 
@@ -94,6 +95,7 @@ def test_full_disk(small_disk, kind):
     with pytest.raises(OSError, match="No space left") as caught:
         WRITERS[kind](str(small_disk))
     assert caught.value.errno == 28 and os.listdir(small_disk) == []
+    assert os.path.dirname(caught.value.filename) == str(small_disk) and "/out." in caught.value.filename
 
 
 def _limit_file_size():
@@ -109,8 +111,27 @@ def test_file_size_limit(tmp_path, kind):
         [sys.executable, "-c", code], preexec_fn=_limit_file_size, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("prog: error: File too large") and "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"prog: error: File too large: {tmp_path}/out.") and "Traceback" not in done.stderr
     assert os.listdir(tmp_path) == []
+
+
+def test_an_error_that_hides_a_full_disk_gives_way_to_it(tmp_path):
+    def torch_like(error):
+        try:
+            raise error
+        finally:
+            raise RuntimeError("unexpected pos")  # as torch.save does when it closes an archive that it could not write
+
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space left") as caught, atomic_path(tmp_path / "x"):
+        torch_like(full)
+    assert caught.value.filename == str(tmp_path / "x")
+    for other in (ValueError("wrong"), OSError(errno.ENOENT, "No such file")):
+        with pytest.raises(RuntimeError, match="unexpected pos"), atomic_path(tmp_path / "x"):
+            torch_like(other)
+    with pytest.raises(OSError) as caught, atomic_path(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, "No space left on device", "another")
+    assert caught.value.filename == "another"
 
 
 def test_sigterm_removes_the_unfinished_file(tmp_path):
@@ -123,3 +144,24 @@ def test_sigterm_removes_the_unfinished_file(tmp_path):
         process.terminate()
         assert process.wait(timeout=20) == 128 + signal.SIGTERM
     assert os.listdir(tmp_path) == []
+
+
+def test_leftovers_of_killed_processes_go_and_nothing_else(tmp_path):
+    code = "import os, sys; from evc2.fileio.atomic import atomic_path\n"
+    code += "with atomic_path(sys.argv[1]) as t:\n  t.write_text('half'); os.kill(os.getpid(), 9)"
+    deep = tmp_path / "a" / "b"
+    for path in (tmp_path / "x.1.ark", deep / "no_suffix"):
+        assert subprocess.run([sys.executable, "-c", code, str(path)]).returncode == -9
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    elsewhere = left[0].name.split("-")
+    elsewhere = [left[0].with_name("-".join([elsewhere[0], "0" * 8, n])) for n in ("11111111.ark", "22222222.ark")]
+    others = [tmp_path / name for name in (".stage2", ".lock", "x.1-2.ark", ".hidden.12-ab.txt")]
+    for path in (*elsewhere, *others):
+        path.write_text("")
+    os.utime(elsewhere[1], (1, 1))  # another machine's, of long ago
+    with atomic_path(deep / "y") as living:
+        living.write_text("whole")
+        assert len(left) == 2 and remove_leftovers(tmp_path) == 3
+        assert living.exists()
+    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted([deep / "y", elsewhere[0], *others])
+    assert remove_leftovers(tmp_path / "nothing") == 0

@@ -89,6 +89,14 @@ def test_table_details(tmp_path):
     assert not (tmp_path / "v").exists()
 
 
+def test_tables_share_the_keys_and_rows_their_speaker(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text("utt1 speaker\nutt2 speaker\n")
+    one, two = (read_table(tmp_path / name) for name in "ab")
+    assert all(mine is theirs for mine, theirs in zip(one, two, strict=True))
+    assert one["utt1"] is one["utt2"]
+
+
 KEYS = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=8)
 VALUES = st.text(st.characters(codec="utf-8", exclude_categories=("Zs", "Zl", "Zp", "C")), min_size=1, max_size=8)
 
@@ -282,6 +290,15 @@ def test_subset_replaces_what_was_there(data, tmp_path):
     subset(data, tmp_path / "out", ["s1-a"])
     validate(tmp_path / "out")
     assert not (tmp_path / "out" / "utt2intensity").exists()
+
+
+def test_subset_stops_before_it_has_written_anything(data, tmp_path):
+    subset(data, tmp_path / "part", ["s1-a"])
+    before = {path.name: path.read_bytes() for path in (tmp_path / "part").iterdir()}
+    (data / "utt2emo").write_text("s1-b sad\ns1-a sad\n")
+    with pytest.raises(UserError, match="'s1-a' comes after 's1-b'"):
+        subset(data, tmp_path / "part", ["s1-a", "s1-b"])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "part").iterdir()} == before
 
 
 def test_subset_mistakes(data, tmp_path):

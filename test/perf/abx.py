@@ -1,15 +1,14 @@
 """Speed of ABX distances against a plain numpy loop, and whether memory grows with the number of pairs.
 
-Prints one JSON line. Items are 10 random rows of 128 values, so all rows are distinct (units, of which there are few
-kinds, are faster). The plain loop makes each pair's matrix of angles by numpy and warps it cell by cell. Memory is the
-most that a process of its own held that scored a task: the same items, sorted into many contexts or into few.
+Prints a JSON line for each. Items are 10 random rows of 128 values, so all rows are distinct (units, of which there are
+few kinds, are faster). The plain loop makes each pair's matrix of angles by numpy and warps it cell by cell. Memory is
+the most that a process of its own held that scored a task: the same items, sorted into many contexts or into few.
 
     OMP_NUM_THREADS=1 python test/perf/abx.py --pairs 1000000 --nj 2
 """
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from side_by_side import largest_rss, report
 
 ROOT = Path(__file__).parents[2]
 FRAMES, DIMS, ITEMS = 10, 128, 2000
@@ -57,9 +57,7 @@ def score(contexts: int, nj: int) -> None:
     _, loaded = corpus(ITEMS, 3)
     rows = [(f"u{k}", 0.0, 1.0, f"p{k // 2 % 2}", f"c{k // 4 % contexts}", f"s{k % 2}") for k in range(ITEMS)]
     found = abx.score(make_items(rows), loaded, nj=nj)
-    # Of this program only: Linux hands ru_maxrss on from the process that started it.
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    print(json.dumps({"pairs": found["pairs"], "mib": int(peak.split()[1]) / 1024}))
+    print(json.dumps({"pairs": found["pairs"], "mib": largest_rss()}))
 
 
 def peak(contexts: int, nj: int) -> dict[str, float]:
@@ -77,7 +75,8 @@ def main() -> None:
     parser.add_argument("--contexts", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.contexts:
-        return score(args.contexts, args.nj)
+        score(args.contexts, args.nj)
+        return
     from evc2.evaluate.zerospeech.distances import prepare
 
     side = int(np.ceil(np.sqrt(args.pairs)))
@@ -96,24 +95,10 @@ def main() -> None:
     seconds = time.perf_counter() - begin
     used = resource.getrusage(resource.RUSAGE_SELF).ru_utime - used
     few, many = peak(ITEMS * ITEMS // 200_000, args.nj), peak(ITEMS * ITEMS // 2_000_000, args.nj)
-    result = {
-        "what": "ABX distances",
-        "pairs": len(pairs),
-        "frames": FRAMES,
-        "dims": DIMS,
-        "nj": args.nj,
-        "seconds": round(seconds, 2),
-        "cpu_seconds": round(used, 2),
-        "times_faster_than_plain": round(per_pair * len(pairs) / seconds, 1),
-        "plain_pairs": len(some),
-        "task_pairs": [few["pairs"], many["pairs"]],
-        "task_mib": [round(few["mib"], 1), round(many["mib"], 1)],
-        "growth_mib": round(many["mib"] - few["mib"], 1),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": round(os.getloadavg()[0], 1),
-    }
-    print(json.dumps(result))
-    return None
+    case = f"{len(pairs)} pairs of {FRAMES} x {DIMS} values, {args.nj} threads"
+    report("abx", case, per_pair * len(pairs), seconds, "s", cpu_seconds=round(used, 2), plain_pairs=len(some))
+    task = {"task_pairs": [few["pairs"], many["pairs"]], "growth_mib": round(many["mib"] - few["mib"], 1)}
+    report("abx", "memory of a task with ten times the pairs", few["mib"], many["mib"], "MiB", **task)
 
 
 if __name__ == "__main__":

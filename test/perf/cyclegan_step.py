@@ -4,25 +4,22 @@
 The published scheme, straightforwardly: value and gate convolutions apart, every forward pass done anew (fakes again
 for the discriminators, conversion and identity apart), gradients of all networks in both updates, torch's default
 Adam, fp32, eager. Ours: evc2's networks, system and turns. Both start from the same weights and see the same crops;
-their losses are compared over all steps. Prints one JSON line.
+their losses are compared over all steps. Prints a JSON line for the time and one for the peak memory of each form.
 """
 
 import argparse
-import contextlib
 import copy
-import json
-import os
-import platform
-import time
 
 import torch
+from side_by_side import Step, add_step_arguments, compare_steps
 from torch import nn
 from torch.nn import functional as F
+from turns import Turns
 
 from evc2.nets.layers.conv import GatedConv1d, GatedConv2d, pad_same, pixel_shuffle_1d
 from evc2.systems.cyclegan import CycleGAN
+from evc2.train.abs_model import AbsTurnModel
 from evc2.train.options import resolve_amp
-from evc2.train.trainer import only_this_turn
 
 RATES = {"generator": 2e-4, "discriminator": 1e-4}  # learning rates
 
@@ -98,41 +95,23 @@ class Published:
         return loss_g.item(), loss_d.item()
 
 
-class Ours:
-    """The step as evc2's trainer makes it."""
+def adam_turns(model: AbsTurnModel, dtype: str, compiled: bool, device: str, rates: dict[str, float] = RATES) -> Turns:
+    """The step as evc2's trainer makes it, with fused Adam."""
+    optimizers = [
+        torch.optim.Adam(list(model.turn_parameters(t)), rates[t], betas=(0.5, 0.999), fused=True) for t in model.turns
+    ]
+    return Turns(model, optimizers, dtype, compiled, device)
 
-    rates = RATES
 
-    def __init__(self, model: CycleGAN, dtype: str, compiled: bool, device: str):
-        self.m, self.dtype, self.device = model, dtype, device
-        self.optimizers = [
-            torch.optim.Adam(list(model.turn_parameters(t)), self.rates[t], betas=(0.5, 0.999), fused=True)
-            for t in model.turns
-        ]
-        if compiled:
-            for network in model.networks().values():
-                network.compile()
+def on_pairs(turns: Turns) -> Step:
+    """The step of turns on crops [B, D, T] of two domains."""
+    return lambda a, b: turns({"A": a.transpose(1, 2), "B": b.transpose(1, 2)})
 
-    def autocast(self):
-        if self.dtype == "none":
-            return contextlib.nullcontext()
-        return torch.autocast(self.device, dtype=getattr(torch, self.dtype))
 
-    def step(self, a: torch.Tensor, b: torch.Tensor) -> tuple[float, float]:
-        return self.turns({"A": a.transpose(1, 2), "B": b.transpose(1, 2)})
-
-    def turns(self, batch: dict[str, torch.Tensor]) -> tuple[float, float]:
-        """Every turn of the model on a batch; their losses."""
-        cache, losses = self.m.begin_batch(0, batch), []
-        for turn, optimizer in zip(self.m.turns, self.optimizers, strict=True):
-            only_this_turn(self.m, turn)
-            optimizer.zero_grad(set_to_none=True)
-            with self.autocast():
-                loss, _, _ = self.m(turn=turn, cache=cache, **batch)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-        return losses[0].item(), losses[1].item()
+def variants(dtypes: list[str], compiled: bool, device: str) -> list[tuple[str, str, bool]]:
+    """Name, type of autocast and whether compiled of each form of ours."""
+    found = dict.fromkeys(resolve_amp(dtype, int(device.startswith("cuda"))) for dtype in dtypes)
+    return [(f"ours_{d}{'_compile' * c}", d, bool(c)) for d in found for c in range(1 + compiled)]
 
 
 def main() -> None:
@@ -140,56 +119,22 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=128, help="width of the first layer")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--frames", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=5, help="timed steps of each")
-    parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--amp_dtype", nargs="+", default=["none", "auto"], help="variants of ours")
     parser.add_argument("--compile", action="store_true", help="also ours with torch.compile")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_step_arguments(parser, steps=5)
     args = parser.parse_args()
     torch.manual_seed(0)
     conf = {"channels": args.channels}
     start = CycleGAN(power="network", generator=conf, discriminator=conf).to(args.device)
-    names = dict.fromkeys(resolve_amp(d, int(args.device == "cuda")) for d in args.amp_dtype)
-    runs = {"published": Published(copy.deepcopy(start))}
-    for dtype in names:
-        runs[f"ours_{dtype}"] = Ours(copy.deepcopy(start), dtype, False, args.device)
-        if args.compile:
-            runs[f"ours_{dtype}_compile"] = Ours(copy.deepcopy(start), dtype, True, args.device)
-    seconds, losses = {k: [] for k in runs}, {k: [] for k in runs}
-    for i in range(args.warmup + args.steps):  # interleaved: another load on the machine meets all alike
-        a, b = (torch.randn(args.batch, 24, args.frames, device=args.device) for _ in "ab")
-        for name, run in runs.items():
-            if args.device == "cuda":
-                torch.cuda.synchronize()
-            clock = time.perf_counter()
-            losses[name].append(run.step(a, b))
-            if i >= args.warmup:
-                seconds[name].append(time.perf_counter() - clock)
-    median = {k: sorted(v)[len(v) // 2] for k, v in seconds.items()}
-    base = losses["published"]
-    off = {
-        k: max(abs(x - y) / abs(y) for one, two in zip(v, base, strict=True) for x, y in zip(one, two, strict=True))
-        for k, v in losses.items()
-    }
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "")
-    print(
-        json.dumps(
-            {
-                "what": "cyclegan_step",
-                "channels": args.channels,
-                "batch": args.batch,
-                "frames": args.frames,
-                "steps": args.steps,
-                "threads": torch.get_num_threads(),
-                "device": torch.cuda.get_device_name() if args.device == "cuda" else cpu or platform.processor(),
-                "bf16_units": resolve_amp("auto", int(args.device == "cuda")) == "bfloat16",
-                "load": os.getloadavg()[0],
-                "seconds": {k: round(v, 4) for k, v in median.items()},
-                "times_faster": {k: round(median["published"] / v, 2) for k, v in median.items()},
-                "largest_relative_loss_difference": {k: float(f"{v:.2g}") for k, v in off.items()},
-            }
-        )
-    )
+    forms = {"published": lambda: Published(copy.deepcopy(start)).step}
+    for name, dtype, compiled in variants(args.amp_dtype, args.compile, args.device):
+        forms[name] = lambda d=dtype, c=compiled: on_pairs(adam_turns(copy.deepcopy(start), d, c, args.device))
+
+    def draw() -> tuple[torch.Tensor, ...]:
+        return tuple(torch.randn(args.batch, 24, args.frames, device=args.device) for _ in "ab")
+
+    case = f"{args.channels} channels, batch {args.batch}, {args.frames} frames"
+    compare_steps("cyclegan_step", case, forms, draw, args)
 
 
 if __name__ == "__main__":

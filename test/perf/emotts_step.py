@@ -6,25 +6,23 @@ matrix of bands (as fairseq does on a CPU; its DropConnect drops entries of that
 one copy per phone in the length regulator, Adam in a loop. Ours: evc2's networks, system and fused Adam, also with
 bfloat16 autocast and compiled, as the trainer's --amp_dtype and --compile do. A step is forward pass, loss, backward
 pass, clipping and Adam. Losses with equal weights are compared first, without dropout. Steps alternate; medians count.
-Prints one JSON line.
+Prints a JSON line for the time and one for the peak memory of each form.
 
     OMP_NUM_THREADS=1 python test/perf/emotts_step.py --compile
 """
 
 import argparse
-import contextlib
 import copy
-import json
 import math
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from side_by_side import alternate, figures, machine
+from side_by_side import add_step_arguments, compare_steps
 from torch import nn
 from torch.nn import functional as F
+from turns import Turns
 
 from evc2.nets import emotts as nets
 from evc2.nets.layers.dropout import Dropout
@@ -231,39 +229,25 @@ class Plain:
         duration = F.mse_loss(predicted.masked_select(text_mask), target.masked_select(text_mask))
         return mel + 0.1 * F.cross_entropy(logits, batch["eids"]) + 0.1 * duration
 
-    def step(self, batch: Batch) -> float:
+    def __call__(self, batch: Batch) -> tuple[float]:
         self.adam.zero_grad()
         loss = self.loss(batch)
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0, foreach=False)
         self.adam.step()
-        return loss.item()
+        return (loss.item(),)
 
 
-class Ours:
+class Ours(Turns):
     """The step as evc2's trainer makes it."""
 
     def __init__(self, model: EmoTTS, dtype: str, compiled: bool, device: str):
-        self.m, self.dtype, self.device = copy.deepcopy(model), dtype, device
-        self.parameters = [p for p in self.m.parameters() if p.requires_grad]
-        self.adam = torch.optim.Adam(self.parameters, **ADAM, fused=True)
-        if compiled:
-            for network in self.m.networks().values():
-                network.compile()
+        model = copy.deepcopy(model)
+        adam = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], **ADAM, fused=True)
+        super().__init__(model, [adam], dtype, compiled, device, {"main": 1.0})
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        on = self.dtype != "none"
-        context = torch.autocast(self.device, getattr(torch, self.dtype)) if on else contextlib.nullcontext()
-        with context:
-            return self.m(turn="main", step=0, cache=self.m.begin_batch(0, batch), **batch)[0]
-
-    def step(self, batch: Batch) -> float:
-        self.adam.zero_grad(set_to_none=True)
-        loss = self.loss(batch)
-        loss.backward()
-        nn.utils.clip_grad_norm_([p for p in self.parameters if p.grad is not None], 1.0)
-        self.adam.step()
-        return loss.item()
+        return self.m(turn="main", step=0, cache=self.m.begin_batch(0, batch), **batch)[0]
 
 
 def gradient_norms(form: Plain | Ours, batch: Batch) -> tuple[float, float]:
@@ -289,33 +273,25 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--phones", type=int, default=20)
     parser.add_argument("--frames", type=int, default=85)
-    parser.add_argument("--repeats", type=int, default=25)
-    parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="also ours compiled")
     parser.add_argument("--bf16", action="store_true", help="also ours with bfloat16 autocast")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_step_arguments(parser, steps=25, warmup=3)
     args = parser.parse_args()
     conf = preset(args.preset)
     batch = make_batch(args.batch, args.phones, args.frames, args.device)
-    difference = check_equal(conf, batch, args.device)
+    difference = None if args.peak_of else check_equal(conf, batch, args.device)
     model = build_model(conf).to(args.device).train()
-    forms: dict[str, Plain | Ours] = {"plain": Plain(model)}
+    forms: dict[str, Any] = {"plain": lambda: Plain(model)}
     for dtype in ("none", "bfloat16") if args.bf16 else ("none",):
         for compiled in (False, True) if args.compile else (False,):
-            name = "ours" + ("_bf16" if dtype != "none" else "") + ("_compiled" if compiled else "")
-            forms[name] = Ours(model, dtype, compiled, args.device)
-    begin = time.perf_counter()
-    for form in forms.values():
-        form.step(batch)
-    first = time.perf_counter() - begin
-    runs = {name: lambda form=form: form.step(batch) for name, form in forms.items()}
-    seconds = alternate(runs, args.repeats, args.warmup)
-    print(json.dumps({
-        "what": "emotts_step", "preset": args.preset, "batch": args.batch, "phones": args.phones, "frames": args.frames,
-        "parameters": sum(p.numel() for p in model.parameters()), **machine(args.device), "repeats": args.repeats,
-        **figures(seconds),
-        "seconds_of_first_steps": round(first, 1), "relative_difference_without_dropout": difference,
-    }))  # fmt: skip
+            name = "ours" + ("_bf16" if dtype != "none" else "") + ("_compile" if compiled else "")
+            forms[name] = lambda d=dtype, c=compiled: Ours(model, d, c, args.device)
+    case = f"{args.preset}, batch {args.batch}, {args.phones} phones, {args.frames} frames"
+    facts = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "relative_difference_without_dropout": difference,
+    }
+    compare_steps("emotts_step", case, forms, lambda: (batch,), args, same_losses=False, **facts)
 
 
 if __name__ == "__main__":

@@ -3,19 +3,17 @@
 
 The whole of convert(): phones to numbers, predicted durations, spectrogram. Weights are random, but for the last layer
 of the duration predictor, which gives five frames (58 ms) to every phone. The short text has as many phones as a
-sentence of RAVDESS. Prints a JSON line for each preset and text.
+sentence of RAVDESS. Prints a JSON line for each preset and text; there is no plain form.
 
     OMP_NUM_THREADS=1 python test/perf/emotts_synthesis.py
 """
 
 import argparse
-import json
 import math
-import os
-import time
 
 import torch
 from emotts_step import build_model, preset
+from side_by_side import alternate, median, report
 
 from evc2.systems.emotts import EmoTTS
 from evc2.train.abs_model import ConversionTarget
@@ -44,21 +42,16 @@ def main() -> None:
             set_durations(model)
         target = ConversionTarget(model.emotions[0], model.speakers[0])
         for phones in args.phones:
-            names, seconds = [model.tokens[2 + i % (len(model.tokens) - 2)] for i in range(phones)], []
-            for k in range(args.repeats + 3):
-                start = time.perf_counter()
-                made = model.convert({"phones": names}, target)["feats"]  # ends on the host
-                if k >= 3:
-                    seconds.append(time.perf_counter() - start)
+            source = {"phones": [model.tokens[2 + i % (len(model.tokens) - 2)] for i in range(phones)]}
+            made = model.convert(source, target)["feats"]
             assert len(made) == phones * FRAMES, f"{phones} phones gave {len(made)} frames"
-            median, speech = sorted(seconds)[len(seconds) // 2], len(made) * HOP / RATE
-            print(json.dumps({
-                "what": "emotts_synthesis", "preset": name, "parameters": sum(p.numel() for p in model.parameters()),
-                "phones": phones, "frames": len(made), "speech_s": round(speech, 2), "device": args.device,
-                "threads": torch.get_num_threads(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2),
-                "ms": round(1e3 * median, 2), "times_real_time": round(speech / median),
-                "times_real_time_by_least": round(speech / min(seconds)),
-            }), flush=True)  # fmt: skip
+            runs = {"convert": lambda m=model, s=source, t=target: m.convert(s, t)}  # ends on the host
+            seconds = alternate(runs, args.repeats, 3)["convert"]
+            speech = len(made) * HOP / RATE
+            case = f"{name}, {phones} phones, {speech:.1f} s"
+            facts = {"ms": round(1e3 * median(seconds), 2), "rtf_by_least": round(min(seconds) / speech, 5)}
+            facts["parameters"] = sum(p.numel() for p in model.parameters())
+            report("emotts_synthesis", case, None, median(seconds) / speech, "RTF", device=args.device, **facts)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ is the sum of the resident sizes of the command's processes, sampled five times 
 """
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from side_by_side import report
 
 ROOT = Path(__file__).parents[2]
 RATE = 16000
@@ -104,7 +104,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a wav (1.0)")
     args = parser.parse_args()
     few, many = args.utterances
-    about = {"cores": len(os.sched_getaffinity(0)), "wav_s": args.seconds}
     with tempfile.TemporaryDirectory() as name:
         seconds, cpu, size = {}, {}, {}
         for count in (few, many):
@@ -112,24 +111,15 @@ def main() -> None:
         for nj in (1, 2):
             for count in (few, many):
                 seconds[count, nj], cpu[count, nj], size[count, nj] = evaluate(Path(name) / str(count), nj)
+    about = {"utterances": [few, many], "wav_s": args.seconds}
     for nj in (1, 2):
-        result = {
-            "what": "evaluation: memory",
-            "nj": nj,
-            "utterances": [few, many],
-            "mib": [round(size[count, nj] / 2**20, 1) for count in (few, many)],
-            "ratio": round(size[many, nj] / size[few, nj], 3),
-        }
-        print(json.dumps({**result, **about}))
+        sizes = (size[count, nj] / 2**20 for count in (few, many))
+        report("evaluate", f"memory of {many} trials against {few}, nj {nj}", *sizes, "MiB", **about)
     # The difference of the two counts leaves the start of the command out. Processor time tells what an utterance costs
     # on a machine that does other work as well; the rates are worth reading on an idle one only.
     speed = [(many - few) / (seconds[many, nj] - seconds[few, nj]) for nj in (1, 2)]
-    result = {"what": "evaluation: utterances per second", "nj1": round(speed[0], 2), "nj2": round(speed[1], 2)}
-    result["nj2_over_nj1"] = round(speed[1] / speed[0], 2)
-    for nj in (1, 2):
-        result[f"cpu_ms_nj{nj}"] = round(1000 * (cpu[many, nj] - cpu[few, nj]) / (many - few), 1)
-    result["load"] = round(os.getloadavg()[0], 1)
-    print(json.dumps({**result, **about}))
+    cost = {f"cpu_ms_nj{nj}": round(1000 * (cpu[many, nj] - cpu[few, nj]) / (many - few), 1) for nj in (1, 2)}
+    report("evaluate", "nj 2 against nj 1", *speed, "utterances/s", more_is_better=True, **cost, **about)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ of the result's magnitudes from the wanted ones, divided by their size. Prints o
 """
 
 import argparse
-import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -18,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchaudio
+from feats import RATE, speech_like
+from side_by_side import report, wait_for_device
 
 from evc2.feats.contract import FeatureContract
 from evc2.feats.mel import log_mel, spectrum
@@ -27,21 +27,6 @@ from evc2.vocoder.mel_inversion import magnitude
 from evc2.vocoder.phases import griffin_lim
 
 CONTRACT = Path(__file__).parents[2] / "egs/TEMPLATE/evc1/conf/feats_hifigan.yaml"
-
-
-def speech_like(seconds: float, rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Voiced syllables of gliding pitch and resonance, with hisses between them."""
-    parts = []
-    for i in range(int(seconds / 0.2)):
-        n = rate // 5
-        if i % 4 == 3:
-            parts.append(0.05 * np.diff(rng.standard_normal(n + 1)) * np.hanning(n))
-            continue
-        f0 = np.geomspace(*rng.uniform(90, 280, 2), n)
-        phase, peak = 2 * np.pi * np.cumsum(f0) / rate, rng.uniform(400, 2500)
-        wav = sum(np.cos(k * phase) / (1 + ((k * f0 - peak) / 300) ** 2) / k for k in range(1, 26))
-        parts.append(0.3 * wav * np.hanning(n))
-    return np.concatenate(parts)
 
 
 def main() -> None:
@@ -58,19 +43,17 @@ def main() -> None:
         paths = sorted(p for p in args.audio.rglob("*") if p.suffix in (".wav", ".flac"))[: args.files]
         wavs = [read_audio(p, c.rate)[0] for p in paths]
     else:
-        wavs = [speech_like(4.0 + i, c.rate, np.random.default_rng(i)) for i in range(args.files)]
+        wavs = [speech_like((4.0 + i) * c.rate / RATE, np.random.default_rng(i)) for i in range(args.files)]
     theirs = torchaudio.transforms.GriffinLim(c.n_fft, args.n_iter, hop_length=c.hop, power=1.0, momentum=0.99)
     theirs = theirs.to(args.device)
     seconds: dict[str, list[float]] = {"evc2": [], "torchaudio": [], "inversion": []}
     off: dict[str, list[float]] = {"evc2": [], "torchaudio": []}
 
     def timed(name: str, function: Callable[[], torch.Tensor]) -> torch.Tensor:
-        if args.device != "cpu":
-            torch.cuda.synchronize()
+        wait_for_device()
         start = time.perf_counter()
         result = function()
-        if args.device != "cpu":
-            torch.cuda.synchronize()
+        wait_for_device()
         seconds[name].append(time.perf_counter() - start)
         return result
 
@@ -97,21 +80,14 @@ def main() -> None:
                     values.clear()
     total = {name: sum(values) for name, values in seconds.items()}
     duration = sum(len(wav) for wav in wavs) / c.rate
-    print(
-        json.dumps(
-            {
-                "what": "griffin_lim",
-                "n_iter": args.n_iter,
-                "audio_seconds": round(duration, 1),
-                "threads": torch.get_num_threads(),
-                "device": torch.cuda.get_device_name() if args.device != "cpu" else "cpu",
-                "load": round(os.getloadavg()[0], 2),
-                "seconds": {name: round(value, 3) for name, value in total.items()},
-                "rtf": round((total["evc2"] + total["inversion"]) / duration, 4),
-                "times_faster": round(total["torchaudio"] / total["evc2"], 2),
-                "off": {name: round(float(np.mean(values)), 5) for name, values in off.items()},
-            }
-        )
+    report(
+        "griffin_lim",
+        f"{args.n_iter} iterations, {duration:.0f} s of sound",
+        1e3 * total["torchaudio"],
+        1e3 * total["evc2"],
+        device=args.device,
+        rtf=round((total["evc2"] + total["inversion"]) / duration, 4),
+        off={name: round(float(np.mean(values)), 5) for name, values in off.items()},
     )
 
 

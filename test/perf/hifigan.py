@@ -1,18 +1,19 @@
-"""HiFi-GAN V1 on CPU: the vocoder's forms of the network against the plain eager module. Prints one JSON line.
+"""HiFi-GAN V1 on CPU: the vocoder's forms of the network against the plain eager module. Prints a JSON line a form.
 
 Plain: espnet2's generator as published, weight norm in place, eval, no_grad, float32. All forms take turns on the same
-mel and the same number of threads; `ratio` is the median over the rounds of plain / form. Real-time factors are from
-the fastest round. On a busy machine compare `ratio_cpu` (1 thread), of processor time, which other jobs disturb less.
+mel and the same number of threads. Real-time factors and `ratio` are of the fastest rounds, `ratio_median` is over all
+rounds. On a busy machine compare `ratio_cpu` (1 thread), of processor time, which other jobs disturb less.
 """
 
 import argparse
-import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from side_by_side import report
 
 from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
@@ -84,8 +85,7 @@ def main() -> None:
     try:
         nets["fast_compiled"] = FastHiFiGAN(folded, compile=True)
     except OSError as error:
-        print(json.dumps({"note": str(error)}))
-    result: dict[str, object] = {"seconds": round(audio, 2), "weights": weights, "rounds": args.rounds}
+        print(error, file=sys.stderr)
     for threads in args.threads:
         torch.set_num_threads(threads)
         with torch.no_grad():
@@ -97,17 +97,22 @@ def main() -> None:
                 nets["torch_compile"] = torch.compile(folded)
             waves = {name: net(mel) for name, net in nets.items()}
             taken = measure({name: lambda net=net: net(mel) for name, net in nets.items()}, args.rounds)
-        rows = {}
-        for name in nets:
-            pairs = {k: list(zip(taken["plain"][k], taken[name][k], strict=True)) for k in ("wall", "cpu")}
-            rows[name] = {
-                "rtf": round(min(taken[name]["wall"]) / audio, 4),
-                "ratio": round(statistics.median(a / b for a, b in pairs["wall"]), 2),
-                "ratio_cpu": round(statistics.median(a / b for a, b in pairs["cpu"]), 2),
-                "difference": float(f"{(waves[name] - waves['plain']).abs().max():.1e}"),
-            }
-        result[f"threads_{threads}"] = rows
-    print(json.dumps(result))
+        plain_taken = taken.pop("plain")
+        for name, times in taken.items():
+            pairs = {k: zip(plain_taken[k], times[k], strict=True) for k in ("wall", "cpu")}
+            ratios = {k: round(statistics.median(a / b for a, b in both), 2) for k, both in pairs.items()}
+            report(
+                "hifigan",
+                f"{name}, {audio:.1f} s of sound, {threads} threads",
+                min(plain_taken["wall"]) / audio,
+                min(times["wall"]) / audio,
+                "RTF",
+                ratio_median=ratios["wall"],
+                ratio_cpu=ratios["cpu"],
+                difference=float(f"{(waves[name] - waves['plain']).abs().max():.1e}"),
+                weights=weights,
+                rounds=args.rounds,
+            )
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@
 The whole of convert(): of a recording the style encoder, the search for phones (as wide as the preset's), decoder and
 postnet, of a text the text encoder instead of the search. Weights are random, but what ends a hypothesis or an
 utterance is never chosen: the search is cut off at so many phones, the decoder at so many seconds, so that the work is
-that of speech of this length. ``share`` is what the search, the decoder's loop and the postnet take of it. Prints one
-JSON line.
+that of speech of this length. ``share`` is what the search, the decoder's loop and the postnet take of it. Prints a
+JSON line for each; there is no plain form.
 
     OMP_NUM_THREADS=1 python test/perf/seq2seq_inference.py
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 import yaml
 from seq2seq_step import CONF, build_model, preset
-from side_by_side import alternate, machine, median
+from side_by_side import alternate, median, report, wait_for_device
 
 from evc2.feats.contract import FeatureContract
 from evc2.nets.seq2seq.decoder import Limits
@@ -67,8 +66,7 @@ class Shares:
         return run
 
     def now(self) -> float:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        wait_for_device()
         return time.perf_counter()
 
     def read(self) -> dict[str, list[float]]:
@@ -77,8 +75,10 @@ class Shares:
         return {name: seconds for name, seconds in found.items() if seconds}
 
 
-def measure(model: Seq2Seq, shares: Shares, source: Mapping[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    """Figures of one conversion, repeated."""
+def measure(
+    model: Seq2Seq, shares: Shares, source: Mapping[str, Any], case: str, args: argparse.Namespace, **facts: Any
+) -> None:
+    """Report one conversion, repeated."""
     target = ConversionTarget(model.emotions[0], model.speakers[1])
     made = model.convert(source, target)
     speech = len(made["feats"]) * model.contract.frame_seconds
@@ -86,12 +86,10 @@ def measure(model: Seq2Seq, shares: Shares, source: Mapping[str, Any], args: arg
     shares.read()
     times = alternate({"convert": lambda: model.convert(source, target)}, args.repeats, args.warmup)["convert"]
     middle, parts = median(times), shares.read()
-    return {
-        "phones": len(made["phones"]), "frames": len(made["feats"]), "speech_s": round(speech, 2),
-        "ms": round(1e3 * middle, 1), "times_real_time": round(speech / middle, 2),
-        "times_real_time_by_least": round(speech / min(times), 2),
-        "share": {name: round(median(values[-args.repeats:]) / middle, 3) for name, values in parts.items()},
-    }  # fmt: skip
+    facts |= {"ms": round(1e3 * middle, 1), "rtf_by_least": round(min(times) / speech, 5)}
+    facts["share"] = {name: round(median(values[-args.repeats :]) / middle, 3) for name, values in parts.items()}
+    case = f"{case}, {len(made['phones'])} phones, {speech:.1f} s"
+    report("seq2seq_inference", case, None, middle / speech, "RTF", device=args.device, **facts)
 
 
 def main() -> None:
@@ -103,17 +101,15 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
-    found: dict[str, Any] = {}
     for name in args.presets:
         model = ready_model(name, args.phones, args.seconds, args.device)
         shares = Shares(model)
         frames = round(args.seconds / model.contract.frame_seconds)
         feats = np.random.default_rng(0).standard_normal((frames, 80)).astype(np.float32)
         said = [model.tokens[2 + i % (len(model.tokens) - 2)] for i in range(args.phones)]
-        found[name] = {"parameters": sum(p.numel() for p in model.parameters()), "width": model.width}
+        facts = {"parameters": sum(p.numel() for p in model.parameters()), "width": model.width}
         for kind, source in (("recording", {"feats": feats, "speaker": "unheard"}), ("text", {"phones": said})):
-            found[name][kind] = measure(model, shares, source, args)
-    print(json.dumps({"what": "seq2seq_inference", **machine(args.device), "repeats": args.repeats, **found}))
+            measure(model, shares, source, f"{name}, {kind}", args, **facts)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ with equal weights are compared first, without dropout and with utterances of on
 batches have the statistics of ours. Steps alternate; medians count. ``loop`` is the part of recogniser and decoder
 whose steps follow one another (from memory and inputs to scores and frames, forward and backward): its milliseconds,
 its share in the step. Utterances of one length (--shortest 1) favour the plain form: torch then has a fast way for
-packed sequences, too. Compiled, ours takes minutes to begin and is no faster. Prints one JSON line.
+packed sequences, too. Compiled, ours takes minutes to begin and is no faster. Prints a JSON line for the
+time and one for the peak memory of each form, and one for each loop.
 
     OMP_NUM_THREADS=1 python test/perf/seq2seq_step.py --bf16
 """
@@ -18,7 +19,6 @@ packed sequences, too. Compiled, ours takes minutes to begin and is no faster. P
 import argparse
 import contextlib
 import copy
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 import yaml
-from side_by_side import alternate, figures, machine, median
+from side_by_side import add_step_arguments, compare_steps, median, report
 from torch import nn
 from torch.nn import functional as F
 
@@ -250,7 +250,7 @@ class Form:
         on = self.dtype != "none"
         return torch.autocast(self.device, getattr(torch, self.dtype)) if on else contextlib.nullcontext()
 
-    def step(self, batch: Batch) -> list[float]:
+    def __call__(self, batch: Batch) -> list[float]:
         """Loss and gradient norm of the main turn and of the classifier's."""
         cache, found = self.m.begin_batch(self.steps, batch), []
         for turn, optimizer in self.optimizers.items():
@@ -281,7 +281,7 @@ def check_equal(conf: dict[str, Any], batch: Batch, device: str) -> dict[str, fl
         forms = [Form(model, plain, "none", device) for plain in (True, False)]
         for form in forms:
             form.steps = step
-        for k, (a, b) in enumerate(zip(*(form.step(batch) for form in forms), strict=True)):
+        for k, (a, b) in enumerate(zip(*(form(batch) for form in forms), strict=True)):
             differences[k % 2].append(abs(a / b - 1))
     loss, norm = (max(values) for values in differences)
     assert loss < 1e-5 and norm < 1e-3, f"not the same graph: losses differ by {loss:.2g}, gradients by {norm:.2g}"
@@ -295,31 +295,27 @@ def main() -> None:
     parser.add_argument("--phones", type=int, default=30)
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--shortest", type=float, default=0.75, help="share of all in the last utterance")
-    parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--bf16", action="store_true", help="also ours with bfloat16 autocast")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_step_arguments(parser, steps=10)
     args = parser.parse_args()
     conf, sizes = preset(args.preset), (args.batch, args.phones, args.frames)
-    difference = check_equal(conf, make_batch(*sizes, 1.0, args.device), args.device)
+    difference = None if args.peak_of else check_equal(conf, make_batch(*sizes, 1.0, args.device), args.device)
     model, batch = build_model(conf).to(args.device).train(), make_batch(*sizes, args.shortest, args.device)
-    forms = {"plain": Form(model, True, "none", args.device), "ours": Form(model, False, "none", args.device)}
-    if args.bf16:
-        forms["ours_bf16"] = Form(model, False, "bfloat16", args.device)
-    runs = {name: lambda form=form: form.step(batch) for name, form in forms.items()}
-    found = figures(alternate(runs, args.repeats, args.warmup))
-    loops = {name: form.loop_ms(args.repeats) for name, form in forms.items()}
-    print(json.dumps({
-        "what": "seq2seq_step", "preset": args.preset, "batch": args.batch, "phones": args.phones,
-        "frames": args.frames, "shortest": args.shortest, "parameters": sum(p.numel() for p in model.parameters()),
-        **machine(args.device), "repeats": args.repeats, **found,
-        "loop_ms": {name: {k: round(v, 2) for k, v in ms.items()} for name, ms in loops.items()},
-        "loop_share": {n: {k: round(v / found["ms"][n], 3) for k, v in ms.items()} for n, ms in loops.items()},
-        "loop_times_faster": {
-            n: {k: round(loops["plain"][k] / v, 2) for k, v in ms.items()} for n, ms in loops.items() if n != "plain"
-        },
-        "relative_difference_without_dropout": difference,
-    }))  # fmt: skip
+    kinds = {"plain": (True, "none"), "ours": (False, "none"), "ours_bf16": (False, "bfloat16")}
+    forms = {
+        name: lambda kind=kind: Form(model, *kind, args.device)
+        for name, kind in kinds.items()
+        if args.bf16 or name != "ours_bf16"
+    }
+    case = f"{args.preset}, batch {args.batch}, {args.phones} phones, {args.frames} frames"
+    facts = {"parameters": sum(p.numel() for p in model.parameters()), "shortest": args.shortest}
+    facts["relative_difference_without_dropout"] = difference
+    steps = compare_steps("seq2seq_step", case, forms, lambda: (batch,), args, same_losses=False, **facts)
+    loops = {name: form.loop_ms(args.steps) for name, form in steps.items()}
+    for name in loops:
+        for loop, ours in loops[name].items() if name != "plain" else ():
+            label = f"{case}, loop of the {loop}" + f", {name}" * (name != "ours")
+            report("seq2seq_step", label, loops["plain"][loop], ours, device=args.device)
 
 
 if __name__ == "__main__":

@@ -4,21 +4,16 @@
 The straightforward form: value and gate convolutions apart, every forward pass done anew for every update, gradients of
 all networks in all updates, torch's default Adam. Ours: as evc2's trainer makes the step, with the precision that
 ``amp_dtype: auto`` gives on this machine. Times are interleaved in one process; peak memory (largest resident set
-beyond the start, or CUDA's own count) is that of a process of its own for each. Prints a JSON line a configuration.
+beyond the start, or CUDA's own count) is that of a process of its own for each. Prints two JSON lines a configuration.
 """
 
 import argparse
-import copy
-import json
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import torch
 import yaml
-from cyclegan_step import RATES, Ours, Published, unfuse
+from cyclegan_step import RATES, Published, adam_turns, on_pairs, unfuse
+from side_by_side import Step, add_step_arguments, compare_steps
 from torch.nn import functional as F
 
 from evc2.systems import build
@@ -77,8 +72,8 @@ class PublishedMUNIT:
         return first, self.update("generator", loss)
 
 
-def prepare(config: dict, form: str, device: str) -> tuple[object, tuple[int, int, int]]:
-    """The step of one form, and the shape of its crops."""
+def prepare(config: dict, form: str, device: str) -> Step:
+    """The step of one form."""
     torch.manual_seed(0)
     conf = {**config["system_conf"], "power": "network", "lambda_cls": 0.0}  # the published forms have no classes
     if config["system"] == "munit":
@@ -86,68 +81,22 @@ def prepare(config: dict, form: str, device: str) -> tuple[object, tuple[int, in
     else:
         conf["identity_stop"] = None
     model = build(config["system"], conf).to(device)
-    shape = (config["batch_size"], 24, config["crop_frames"])
     if form == "ours":
-        return Ours(model, resolve_amp(config["amp_dtype"], int(device == "cuda")), False, device), shape
-    return (PublishedMUNIT if config["system"] == "munit" else Published)(copy.deepcopy(model)), shape
-
-
-def largest_rss() -> float:
-    """MB (the kernel's VmHWM; getrusage's figure would count the parent process, too)."""
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
-
-
-def peak(path: str, form: str, device: str, steps: int = 2) -> None:
-    """Print the MB that the steps of one form took at most."""
-    run, shape = prepare(yaml.safe_load((CONF / path).read_text()), form, device)
-    before = largest_rss()
-    for _ in range(steps):
-        run.step(*(torch.randn(shape, device=device) for _ in "ab"))
-    print(torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else largest_rss() - before)
+        return on_pairs(adam_turns(model, resolve_amp(config["amp_dtype"], int(device == "cuda")), False, device))
+    return (PublishedMUNIT if config["system"] == "munit" else Published)(model).step
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--configs", nargs="+", default=PRESETS, help="below egs/TEMPLATE/evc1/conf")
-    parser.add_argument("--steps", type=int, default=3, help="timed steps of each")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--peak_of", help=argparse.SUPPRESS)
+    add_step_arguments(parser, steps=3, warmup=1)
     args = parser.parse_args()
-    if args.peak_of:
-        return peak(args.configs[0], args.peak_of, args.device)
     for path in args.configs:
-        config = yaml.safe_load((CONF / path).read_text())
-        forms, seconds, losses, memory = ("eager", "ours"), {}, {}, {}
-        runs = {form: prepare(config, form, args.device) for form in forms}
-        for i in range(1 + args.steps):  # interleaved: another load on the machine meets both alike
-            shape = runs["ours"][1]
-            crops = [torch.randn(shape, device=args.device) for _ in "ab"]
-            for form, (run, _) in runs.items():
-                clock = time.perf_counter()
-                losses.setdefault(form, []).append(run.step(*crops))  # reads the losses, so waits for the device
-                if i:
-                    seconds.setdefault(form, []).append(time.perf_counter() - clock)
-        del runs
-        for form in forms:
-            command = [sys.executable, __file__, "--configs", path, "--peak_of", form, "--device", args.device]
-            memory[form] = round(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
-        median = {form: sorted(s)[len(s) // 2] for form, s in seconds.items()}
-        pairs = zip(losses["ours"], losses["eager"], strict=True)
-        off = max(abs(x - y) / abs(y) for one, two in pairs for x, y in zip(one, two, strict=True))
-        line = {
-            "what": "system_step",
-            "config": path,
-            "batch": config["batch_size"],
-            "threads": torch.get_num_threads(),
-            "device": args.device,
-            "load": os.getloadavg()[0],
-            "seconds": {form: round(value, 3) for form, value in median.items()},
-            "times_faster": round(median["eager"] / median["ours"], 2),
-            "peak_mb": memory,
-            "peak_ratio": round(memory["eager"] / max(memory["ours"], 1), 2),
-            "largest_relative_loss_difference": float(f"{off:.2g}"),
-        }
-        print(json.dumps(line), flush=True)
+        config = yaml.safe_load((CONF / path).read_text(encoding="utf-8"))
+        shape = (config["batch_size"], 24, config["crop_frames"])
+        forms = {f: lambda form=f, conf=config: prepare(conf, form, args.device) for f in ("plain", "ours")}
+        draw = lambda shape=shape: tuple(torch.randn(shape, device=args.device) for _ in "ab")  # noqa: E731
+        compare_steps("system_step", path, forms, draw, args, batch=config["batch_size"])
 
 
 if __name__ == "__main__":

@@ -7,15 +7,29 @@ published code has `published_windows`, because it adds 128 frames of silence on
 """
 
 import argparse
-import json
-import os
-import time
 
 import numpy as np
 import torch
+from side_by_side import alternate, report_times
 from vaegan_step import Published
 
 from evc2.systems.vaegan import VAEGAN
+
+
+@torch.inference_mode()
+def window_by_window(model: VAEGAN, published: Published, feats: np.ndarray, device: str) -> np.ndarray:
+    """Features [T, n_mels] through the published layers, to the second domain: [T, n_mels]."""
+    window, hop, bands, scale = model.window, model.hop, feats.shape[1], model.high - model.low
+    number = 1 + max(0, -(-(len(feats) - window) // hop))
+    length = window + (number - 1) * hop
+    padded = np.pad((feats - model.low) / scale, ((0, length - len(feats)), (0, 0)))
+    image = torch.from_numpy(np.ascontiguousarray(padded.T[None, None], dtype=np.float32))
+    total, count = np.zeros((bands, length), np.float32), np.zeros(length, np.float32)
+    for start in range(0, number * hop, hop):
+        piece = image[..., start : start + window].to(device)
+        total[:, start : start + window] += published.G[1](published.encoder(piece))[0, 0].cpu().numpy()
+        count[start : start + window] += 1
+    return model.low + scale * (total / count)[:, : len(feats)].T.clip(0, 1)
 
 
 def main() -> None:
@@ -30,38 +44,23 @@ def main() -> None:
     feats = np.random.default_rng(0).random((args.frames, 128)).astype(np.float32)
     window, hop = model.window, model.hop
 
-    @torch.inference_mode()
     def loop() -> np.ndarray:
-        number = 1 + max(0, -(-(args.frames - window) // hop))
-        length = window + (number - 1) * hop
-        image = torch.from_numpy(np.pad(feats, ((0, length - args.frames), (0, 0))).T[None, None].copy())
-        total, count = np.zeros((128, length), np.float32), np.zeros(length, np.float32)
-        for start in range(0, number * hop, hop):
-            piece = image[..., start : start + window].to(args.device)
-            total[:, start : start + window] += published.G[1](published.encoder(piece))[0, 0].cpu().numpy()
-            count[start : start + window] += 1
-        return (total / count)[:, : args.frames].T.clip(0, 1)
+        return window_by_window(model, published, feats, args.device)
 
     def ours() -> np.ndarray:
         return model.through(feats, 1)[0]
 
-    runs, seconds, made = {"loop": loop, "ours": ours}, {"loop": [], "ours": []}, {}
-    for k in range(args.repeats + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            made[name] = run()
-            if k:
-                seconds[name].append(time.perf_counter() - start)
-    median = {name: sorted(s)[len(s) // 2] for name, s in seconds.items()}
+    off = float(np.abs(loop() - ours()).max())
     windows = 1 + max(0, -(-(args.frames - window) // hop))
-    print(json.dumps({
-        "what": "VAE-GAN conversion without vocoder", "frames": args.frames, "windows": windows,
-        "published_windows": 1 + -(-(args.frames + window) // hop), "device": args.device, "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(), "load": os.getloadavg()[0],
-        "seconds": {k: round(v, 4) for k, v in median.items()},
-        "times_faster": round(median["loop"] / median["ours"], 3),
-        "largest_difference": float(f"{np.abs(made['loop'] - made['ours']).max():.2g}"),
-    }))  # fmt: skip
+    report_times(
+        "vaegan_convert",
+        f"{args.frames} frames, without vocoder",
+        alternate({"loop": loop, "ours": ours}, args.repeats),
+        device=args.device,
+        windows=windows,
+        published_windows=1 + -(-(args.frames + window) // hop),
+        largest_difference=float(f"{off:.2g}"),
+    )
 
 
 if __name__ == "__main__":

@@ -5,23 +5,19 @@ The published scheme, straightforwardly: torch's modules in their usual memory o
 a generator pass for each decoding, gradients of all networks in the generators' update, real and fake apart in the
 discriminators', an optimizer for each of them, torch's default Adam, fp32, eager. Ours: evc2's system and turns as the
 trainer runs them. Both start from the same weights and see the same crops and noise; their losses are compared over all
-steps. Interleaved in one process. Prints one JSON line.
+steps. Interleaved in one process. Prints a JSON line for the time and one for the peak memory of each form.
 """
 
 import argparse
-import json
-import os
-import platform
 import sys
-import time
 from pathlib import Path
 
 import torch
-from cyclegan_step import Ours as TurnSteps
+from cyclegan_step import adam_turns, variants
+from side_by_side import Step, add_step_arguments, compare_steps
 from torch.nn import functional as F
 
 from evc2.systems.vaegan import VAEGAN
-from evc2.train.options import resolve_amp
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "nets"))
 from plain_vaegan import plain
@@ -54,7 +50,7 @@ class Published:
         both = torch.empty_like(torch.cat(mu), memory_format=torch.channels_last)
         return mu, [m + n for m, n in zip(mu, both.normal_().chunk(2), strict=True)]  # drawn as ours draws it
 
-    def step(self, x: list[torch.Tensor]) -> tuple[float, float]:
+    def step(self, *x: torch.Tensor) -> tuple[float, float]:
         self.optimizer.zero_grad()
         mu, z = self.encode(x)
         own, fake = [self.G[i](z[i]) for i in (0, 1)], [self.G[0](z[1]), self.G[1](z[0])]
@@ -77,58 +73,35 @@ class Published:
         return loss.item(), total
 
 
-class Ours(TurnSteps):
+def ours(model: VAEGAN, dtype: str, compiled: bool, device: str) -> Step:
     """The step as evc2's trainer makes it."""
-
-    rates = {"generator": ADAM["lr"], "discriminator": ADAM["lr"]}
-
-    def step(self, x: list[torch.Tensor]) -> tuple[float, float]:
-        self.m.sources = lambda step: {0: 1, 1: 0}  # no draw, as the published order of two speakers
-        return self.turns({"feats": torch.stack(x, 1)[:, :, 0].transpose(2, 3)})
+    model.sources = lambda step: {0: 1, 1: 0}  # no draw, as the published order of two speakers
+    turns = adam_turns(model, dtype, compiled, device, dict.fromkeys(model.turns, ADAM["lr"]))
+    return lambda *x: turns({"feats": torch.stack(x, 1)[:, :, 0].transpose(2, 3)})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--size", type=int, nargs=2, default=[128, 128], help="mel bands and frames")
-    parser.add_argument("--steps", type=int, default=5, help="timed steps of each")
-    parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--amp_dtype", nargs="+", default=["none", "auto"], help="variants of ours")
     parser.add_argument("--compile", action="store_true", help="also ours with torch.compile")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_step_arguments(parser, steps=5)
     args = parser.parse_args()
 
     def model() -> VAEGAN:
         torch.manual_seed(0)
         return VAEGAN(domains=["a", "b"], generator={"out": "tanh"}).to(args.device).train()
 
-    names = dict.fromkeys(resolve_amp(d, int(args.device == "cuda")) for d in args.amp_dtype)
-    runs = {"published": Published(model(), args.device)}
-    runs |= {f"ours_{d}{'_compile' * c}": Ours(model(), d, c, args.device)
-             for d in names for c in (False, True)[: 1 + args.compile]}  # fmt: skip
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    losses: dict[str, list[float]] = {name: [] for name in runs}
-    for k in range(args.warmup + args.steps):
-        torch.manual_seed(100 + k)
-        x = [torch.rand(args.batch, 1, *args.size).to(args.device) for _ in range(2)]
-        for name, run in runs.items():
-            torch.manual_seed(k)
-            start = time.perf_counter()
-            losses[name] += run.step(x)  # reads the losses, so the device has ended
-            if k >= args.warmup:
-                seconds[name].append(time.perf_counter() - start)
-    median = {name: sorted(s)[len(s) // 2] for name, s in seconds.items()}
-    far = {
-        name: max(abs(a - b) / abs(b) for a, b in zip(values, losses["published"], strict=True))
-        for name, values in losses.items()
-    }
-    print(json.dumps({
-        "what": "VAE-GAN training step", "batch": args.batch, "size": args.size, "device": args.device,
-        "machine": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-        "load": os.getloadavg()[0], "seconds": {k: round(v, 4) for k, v in median.items()},
-        "times_faster": {k: round(median["published"] / v, 3) for k, v in median.items()},
-        "largest_relative_loss_difference": {k: float(f"{v:.2g}") for k, v in far.items()},
-    }))  # fmt: skip
+    forms = {"published": lambda: Published(model(), args.device).step}
+    for name, dtype, compiled in variants(args.amp_dtype, args.compile, args.device):
+        forms[name] = lambda d=dtype, c=compiled: ours(model(), d, c, args.device)
+
+    def draw() -> tuple[torch.Tensor, ...]:
+        return tuple(torch.rand(args.batch, 1, *args.size).to(args.device) for _ in range(2))
+
+    case = f"batch {args.batch}, {args.size[0]} bands, {args.size[1]} frames"
+    compare_steps("vaegan_step", case, forms, draw, args)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,16 @@
 
 VQ-VAE: encoder, quantisers and decoder at the published sizes on 2 x 80 x 128 values; plain: torch's own convolutions.
 MelGAN generator: 160 channels of codes to 32,768 samples; plain: espnet2's module. Weights are equal, and so are the
-losses. Passes alternate; the medians are compared. Prints a JSON line for each network.
+losses. Passes alternate; the medians are compared. Prints a JSON line for the time and one for the peak memory of each
+network.
 """
 
 import argparse
-import json
-import os
-import platform
-import time
 from collections.abc import Callable
 
 import torch
 from espnet2.gan_tts.melgan.melgan import MelGANGenerator as PlainGenerator
+from side_by_side import Step, add_step_arguments, compare_steps
 from torch import nn
 
 from evc2.nets.layers import conv1d
@@ -35,74 +33,57 @@ class VQVAE(nn.Module):
         return (made - mel).abs().mean() + 0.25 * codes.commitment
 
 
-def plain_vqvae() -> VQVAE:
-    """The same network of torch's own layers."""
-    net = VQVAE()
+def with_torch_layers(net: nn.Module) -> nn.Module:
+    """Put torch's own convolutions in the places of ours."""
     for module in net.modules():
         if isinstance(module, conv1d.Conv1d | conv1d.ConvTranspose1d):
             module.__class__ = type(module).__bases__[0]
     return net
 
 
-def passes(net: nn.Module, loss: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> Callable[[], float]:
-    def run() -> float:
+def passes(net: nn.Module, loss: Callable[[torch.Tensor], torch.Tensor]) -> Step:
+    """Forward and backward pass."""
+
+    def run(x: torch.Tensor) -> tuple[float]:
         net.zero_grad(set_to_none=True)
         value = loss(x)
         value.backward()
-        return value.item()
+        return (value.item(),)
 
     return run
 
 
-def compare(what: str, runs: dict[str, Callable[[], float]], repeats: int, **facts: object) -> None:
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    values: dict[str, float] = {}
-    for k in range(repeats + 2):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            values[name] = run()
-            if k >= 2:
-                seconds[name].append(time.perf_counter() - start)
-    median = {name: sorted(s)[len(s) // 2] for name, s in seconds.items()}
-    least = {name: min(s) for name, s in seconds.items()}
-    print(json.dumps({
-        "what": what, **facts, "machine": platform.machine(), "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(), "load": round(os.getloadavg()[0], 2),
-        "seconds": {k: round(v, 4) for k, v in median.items()},
-        "times_faster": {k: round(median["plain"] / v, 3) for k, v in median.items()},
-        "times_faster_by_least": {k: round(least["plain"] / v, 3) for k, v in least.items()},
-        "relative_loss_difference": float(f"{abs(values['ours'] / values['plain'] - 1):.2g}"),
-    }), flush=True)  # fmt: skip
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--batch", type=int, default=2, help="of the VQ-VAE")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_step_arguments(parser, steps=9)
     args = parser.parse_args()
-
     torch.manual_seed(0)
-    ours, plain = VQVAE().to(args.device), plain_vqvae().to(args.device)
-    mel = torch.randn(args.batch, 80, 128, device=args.device)
-    ours.loss(mel)  # draws the codebooks
-    plain.load_state_dict(ours.state_dict())
-    for net in (ours, plain):
-        net.train()
+    start = VQVAE().to(args.device)
+    start.loss(torch.randn(args.batch, 80, 128, device=args.device))  # draws the codebooks
+
+    def vqvae(make: Callable[[], nn.Module]) -> Step:
+        net = make().to(args.device).train()
+        net.load_state_dict(start.state_dict())
         for quantizer in net.encoder.quantizers.values():
             quantizer.holds = True
-    runs = {"plain": passes(plain, plain.loss, mel), "ours": passes(ours, ours.loss, mel)}
-    compare("VQ-VAE, forward and backward", runs, args.repeats, batch=args.batch, device=args.device)
+        return passes(net, net.loss)
+
+    forms = {"plain": lambda: vqvae(lambda: with_torch_layers(VQVAE())), "ours": lambda: vqvae(VQVAE)}
+    draw = lambda: (torch.randn(args.batch, 80, 128, device=args.device),)  # noqa: E731
+    compare_steps("vqvae_step", f"VQ-VAE, forward and backward, batch {args.batch}", forms, draw, args)
 
     sizes = {"in_channels": 160, "channels": 1024, "upsample_scales": [8, 8, 4, 2, 2]}
-    ours, plain = MelGANGenerator(**sizes).to(args.device), PlainGenerator(**sizes).to(args.device)
-    plain.load_state_dict(ours.state_dict())
-    x = torch.randn(1, 160, 32, device=args.device)
-    runs = {
-        name: passes(net, lambda v, net=net: net(v).square().mean(), x)
-        for name, net in (("plain", plain), ("ours", ours))
-    }
-    compare("MelGAN generator, forward and backward", runs, args.repeats, samples=32768, device=args.device)
+    weights = PlainGenerator(**sizes).state_dict()
+
+    def melgan(make: Callable[..., nn.Module]) -> Step:
+        net = make(**sizes).to(args.device)
+        net.load_state_dict(weights)
+        return passes(net, lambda x: net(x).square().mean())
+
+    forms = {"plain": lambda: melgan(PlainGenerator), "ours": lambda: melgan(MelGANGenerator)}
+    draw = lambda: (torch.randn(1, 160, 32, device=args.device),)  # noqa: E731
+    compare_steps("vqvae_step", "MelGAN generator, forward and backward, 32768 samples", forms, draw, args)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,17 @@ The eager loop is the plain step (GRU cells) without folds. It is timed on a str
 so that another load on the machine meets all alike, and scaled to the whole length: its time is proportional to the
 samples. Processor time is given too, which suffers less from other loads. With --model and --wav the waveforms of the
 utterance are compared too: the mean absolute difference of their mels from the given mel, with and without folds.
-Prints one JSON line.
+Prints a JSON line for each form.
 
     OMP_NUM_THREADS=2 python test/perf/wavernn.py --model exp/voc_wavernn --wav FILE
 """
 
 import argparse
-import json
-import os
 import time
 
 import numpy as np
 import torch
+from side_by_side import report, wait_for_device
 
 from evc2.feats.contract import FeatureContract
 from evc2.feats.mel import log_mel
@@ -30,11 +29,6 @@ def read_mel(path: str, contract: FeatureContract, seconds: float) -> np.ndarray
     """Mel [T, n_mels] of the beginning of a recording."""
     wav, _ = read_audio(path, rate=contract.rate)
     return log_mel(wav[: int(seconds * contract.rate)], contract)
-
-
-def sync(net: torch.nn.Module) -> None:
-    if next(net.parameters()).device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def main() -> None:
@@ -77,7 +71,7 @@ def main() -> None:
     wall, cpu, wavs = dict.fromkeys(["eager_loop", *runs], 0.0), dict.fromkeys(["eager_loop", *runs], 0.0), {}
 
     def clocked(name: str, generator: WaveRNNGenerator, mel: torch.Tensor, share: float, **how) -> None:
-        sync(net)
+        wait_for_device()
         begin, processor = time.perf_counter(), time.process_time()
         wavs[name] = generator([mel], **how)[0]  # ends on the host
         wall[name] += (time.perf_counter() - begin) * share
@@ -89,32 +83,20 @@ def main() -> None:
             clocked(name, generator, frames, 1 / args.rounds, **folds)
             clocked("eager_loop", eager, part, samples / timed, folded=False)
     del wavs["eager_loop"]
-    result = {
-        "what": "wavernn",
-        "samples": samples,
-        "target": args.target,
-        "overlap": args.overlap,
-        "threads": torch.get_num_threads(),
-        "device": args.device,
-        "load": os.getloadavg()[0],
-        "rounds": args.rounds,
-        "eager_loop_timed_on": timed,
-        "eager_loop_scaled_to": samples,
-        "seconds": {name: round(value, 2) for name, value in wall.items()},
-        "processor_seconds": {name: round(value, 2) for name, value in cpu.items()},
-        "times_faster": {name: round(wall["eager_loop"] / value, 2) for name, value in wall.items()},
-        "times_less_processor": {name: round(cpu["eager_loop"] / value, 2) for name, value in cpu.items()},
-        "real_time_factor": {name: round(value * rate / samples, 3) for name, value in wall.items()},
-        "seconds_to_compile": round(compiling, 1),
-    }
+    facts = {"rounds": args.rounds, "eager_loop_timed_on": timed, "seconds_to_compile": round(compiling, 1)}
     if given is not None:
         wavs["unfolded"] = runs["folded_fast"]([frames], folded=False)[0]
         distance = {
             name: np.abs(log_mel(wav.numpy(), contract)[: len(given)] - given).mean() for name, wav in wavs.items()
         }
-        result["mel_l1"] = {name: round(float(value), 4) for name, value in distance.items()}
-        result["mel_l1_to_unfolded"] = {name: round(float(v / distance["unfolded"]), 4) for name, v in distance.items()}
-    print(json.dumps(result))
+        facts["mel_l1"] = {name: round(float(value), 4) for name, value in distance.items()}
+        facts["mel_l1_to_unfolded"] = {name: round(float(v / distance["unfolded"]), 4) for name, v in distance.items()}
+    seconds = samples / rate
+    for name in runs:
+        label = f"{name}, {seconds:.1f} s of sound, folds of {args.target}"
+        less = round(cpu["eager_loop"] / cpu[name], 2)
+        figures = {"device": args.device, "times_less_processor": less, **facts}
+        report("wavernn", label, wall["eager_loop"] / seconds, wall[name] / seconds, "RTF", **figures)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,13 @@ import csv
 import importlib.util
 import os
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 COLUMNS = ["recipe", "config", "options", "stages", "files", "check", "limit_s", "level"]
-MADE = ("data", "dump", "exp", "downloads")  # by a run of the recipe in the checkout
 
 
 def _load_checks():
@@ -52,25 +49,14 @@ def read_rows() -> list:
 
 
 @pytest.fixture(scope="session")
-def copy_of(tmp_path_factory):
+def copy_of(tmp_path_factory, copy_recipe):
     """copy_of(recipe) -> folder of its copy, the same one each time for all tasks of a corpus."""
     made = {}
 
     def copy_of(recipe: str) -> Path:
         corpus, _, task = recipe.partition("/")
         if corpus not in made:
-            root = tmp_path_factory.mktemp(f"recipe_{corpus}")
-            for name in {"TEMPLATE", corpus}:
-
-                def left_out(folder: str, names: list[str]) -> set[str]:
-                    # Only right in egs/<corpus>/<task>: local/ may well have a folder `data`.
-                    return set(names) & set(MADE) if Path(folder).parents[1] == ROOT / "egs" else set()
-
-                shutil.copytree(ROOT / "egs" / name, root / "egs" / name, symlinks=True, ignore=left_out)
-            shutil.copytree(ROOT / "utils", root / "utils")
-            for name in ("evc2", "tools"):
-                (root / name).symlink_to(ROOT / name)
-            made[corpus] = root / "egs" / corpus
+            made[corpus] = copy_recipe(tmp_path_factory.mktemp(f"recipe_{corpus}"), corpus)
         return made[corpus] / (task or "evc1")
 
     return copy_of

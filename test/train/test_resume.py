@@ -14,7 +14,7 @@ import torch
 from evc2.bin.evc_train import locked, main
 from evc2.errors import UserError
 from evc2.train import checkpoint
-from evc2.train.monitor import StatsBuffer
+from evc2.train.monitor import StatsBuffer, TrialSet
 
 
 class Killed(BaseException):
@@ -83,6 +83,47 @@ def test_stopped_at_a_batch(corpus, undisturbed, tmp_path, monkeypatch, stop_at)
     assert kept["step"] >= stop_at - 1  # at most one interval (here one step) is lost
     main(arguments(corpus, tmp_path))
     assert_same(state(tmp_path), undisturbed)
+
+
+def test_a_signal_in_the_middle_of_validation(corpus, undisturbed, tmp_path, monkeypatch):
+    """The checkpoint is of the end of the epoch's steps: a validation may take longer than a cluster waits."""
+    real = TrialSet.features
+    calls = []
+
+    def interrupting(self, utt):
+        calls.append(utt)
+        if len(calls) == 6:  # in the second epoch: two features a trial, two trials
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return real(self, utt)
+
+    monkeypatch.setattr(TrialSet, "features", interrupting)
+    with pytest.raises(SystemExit) as left:
+        main(arguments(corpus, tmp_path, "--checkpoint_interval", "0"))
+    monkeypatch.undo()
+    kept = checkpoint.load(tmp_path / "checkpoint.pth")
+    assert left.value.code == 128 + signal.SIGUSR1 and len(calls) == 6
+    assert (kept["epoch"], kept["iteration"], kept["step"]) == (2, 4, 8)
+    main(arguments(corpus, tmp_path))
+    assert_same(state(tmp_path), undisturbed)
+
+
+def test_a_job_started_again_goes_on_though_it_was_told_to_begin_anew(corpus, undisturbed, tmp_path, monkeypatch):
+    anew = ["--resume", "false"]
+    main(arguments(corpus, tmp_path, "--max_epoch", "2"))
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    main(arguments(corpus, tmp_path, *anew))
+    assert len(list(tmp_path.glob("*epoch.pth"))) == 3 and state(tmp_path)["step"] == 12
+    assert_same(state(tmp_path), undisturbed)
+    # The first start removes what is there before it trains: the second would take that for its own.
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
+
+    def killed(*_):
+        raise Killed
+
+    monkeypatch.setattr(StatsBuffer, "add", killed)
+    with pytest.raises(Killed):
+        main(arguments(corpus, tmp_path, *anew, "--checkpoint_interval", "0"))
+    assert not list(tmp_path.glob("checkpoint*.pth"))
 
 
 def test_killed_while_saving(corpus, undisturbed, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """utils/run.pl: jobs on this machine."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -141,6 +142,16 @@ def test_second_signal_kills(tmp_path):
         assert process.poll() is None
         process.terminate()
         assert process.wait(timeout=10) == 143
+
+
+def test_a_log_that_cannot_be_written_is_told_outside_it(tmp_path):
+    def little_room():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that write() fails, as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
+
+    done = run(tmp_path, "x.log", "true", preexec_fn=little_room)
+    assert done.returncode == 1
+    assert "run.pl: x.log: cannot be written to its end: File too large" in done.stderr.splitlines()
 
 
 def test_espnet_launcher(tmp_path):

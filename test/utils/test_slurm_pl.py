@@ -1,7 +1,7 @@
 """utils/slurm.pl against small stand-ins for sbatch, squeue, scancel and sacct that this test puts into PATH.
 
 These are unit tests of our script: what it asks of SLURM and what it makes of the answers. They do not show that a real
-SLURM understands it; tests with a real one come with a later issue (test/slurm).
+SLURM understands it; test/slurm does.
 """
 
 import os
@@ -36,13 +36,14 @@ echo "4711;cluster"
 SQUEUE = r"""#!/usr/bin/env bash
 echo "$@" >> "$STATE/squeue"
 for file in "$STATE"/pid.*; do
-  kill -0 "$(cat "$file")" 2> /dev/null && echo "4711_${file##*.} RUNNING"
+  number=${file##*.}
+  kill -0 "$(cat "$file")" 2> /dev/null && echo "    ${number/#0/N/A}   RUNNING   0   n1"
 done
 exit 0
 """
 SCANCEL = r"""#!/usr/bin/env bash
 echo "$@" > "$STATE/scancel"
-for file in "$STATE"/pid.*; do kill -TERM -- "-$(cat "$file")"; done
+for file in "$STATE"/pid.*; do pkill -TERM -s "$(cat "$file")"; done
 """
 SACCT = r"""#!/usr/bin/env bash
 echo "$SACCT_SAYS"
@@ -107,7 +108,7 @@ def test_failing_task_gives_its_status_and_is_not_run_again(slurm):
     script = "echo run >> runs.JOB; test JOB != 2 || exit 5"
     done = slurm("JOB=1:3", "log/x.JOB.log", "bash", "-c", script)
     assert done.returncode == 5
-    assert "job 2 failed with status 5, log is in log/x.2.log" in done.stderr and "1 / 3 failed" in done.stderr
+    assert "job 2 failed with status 5" in done.stderr and "1 / 3 failed" in done.stderr
     assert (slurm.work / "runs.2").read_text() == "run\n"
 
 
@@ -159,7 +160,17 @@ def test_no_slurm_here(slurm, monkeypatch):
 
 @pytest.mark.parametrize(
     ("says", "status", "message"),
-    [("TIMEOUT|0:0", 1, "job 2 left no status; SLURM says: TIMEOUT, exit code 0"), ("COMPLETED|0:0", 0, "")],
+    [
+        ("TIMEOUT|0:0|n1|01:00:03|01:00:00", 1, "job 2 was stopped at its time limit of 01:00:00 (--time)"),
+        ("FAILED|7:0|n1", 7, "job 2 left no status; SLURM says: FAILED, exit code 7 (SLURM job 4711_2: FAILED on n1)"),
+        (
+            "OUT_OF_MEMORY|0:125|n1|00:05:00|1-00:00:00",
+            1,
+            "more memory than it had asked for (--mem) (SLURM job 4711_2",
+        ),
+        ("CANCELLED by 1000|0:0|n1", 1, "job 2 was cancelled"),
+        ("COMPLETED|0:0|n1", 0, ""),
+    ],
 )
 def test_task_that_leaves_no_status(slurm, monkeypatch, says, status, message):
     monkeypatch.setenv("VANISH", "2")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,44 @@ def test_a_stage_without_its_output_is_not_done(stage, tmp_path):
     done = stage("write", "never_made")
     assert done.returncode == 1 and "never_made" in done.stderr
     assert not (tmp_path / "marks").exists()
+
+
+def test_what_killed_runs_left_unfinished_goes_when_there_is_work(stage, tmp_path):
+    done = subprocess.Popen(["true"])
+    done.wait()
+    host = f"{zlib.crc32(os.uname().nodename.encode()):08x}"
+    rest = tmp_path / "marks" / "arks" / f".feats.1.{done.pid}-{host}-01234567.ark"
+    rest.parent.mkdir(parents=True)
+    for action in ("check", "write"):
+        rest.write_text("half")
+        stage(action)
+        assert not rest.exists()
+    rest.write_text("half")
+    assert stage("check").returncode == 0 and rest.exists()  # nothing to do: nothing is searched
+
+
+def test_files_that_an_output_table_names_count(tmp_path):
+    def stage(action, mark, *words):
+        return subprocess.run(
+            [sys.executable, SCRIPT, action, mark, *words], cwd=tmp_path, capture_output=True, text=True
+        )
+
+    (tmp_path / "set").mkdir()
+    ark, other = tmp_path / "set" / "a.ark", tmp_path / "set" / "b.ark"
+    ark.write_bytes(b"12345678")
+    other.write_bytes(b"")
+    (tmp_path / "set" / "feats.scp").write_text("x set/a.ark:2\ny set/a.ark:5\nz set/b.ark:1\n")
+    assert stage("write", "set/.stage3", "--outputs", "set/feats.scp").returncode == 0
+    os.utime(ark, (1, 1))  # as a copy without times
+    assert stage("check", "set/.stage3").returncode == 0
+    assert stage("check", "exp/.stage5", "--scp", "set/feats.scp").returncode == 1
+    ark.write_bytes(b"1234")
+    assert "named in set/feats.scp are missing or changed" in stage("check", "set/.stage3").stdout
+    assert stage("check", "exp/.stage5", "--scp", "set/feats.scp").returncode == 1  # its reader tells what is wrong
+    ark.unlink()
+    done = stage("check", "exp/.stage5", "--scp", "set/feats.scp")
+    assert done.returncode == 3
+    assert done.stdout.startswith("set/feats.scp names set/a.ark, missing now; stage 3 makes what it names")
+    assert stage("check", "set/.stage3", "--inputs", "set/utt2spk").returncode == 1  # which mends it
+    (tmp_path / "set" / ".stage3").unlink()  # nobody made it: a corpus, say
+    assert stage("check", "exp/.stage5", "--scp", "set/feats.scp").returncode == 1

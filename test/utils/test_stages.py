@@ -65,10 +65,34 @@ def test_a_failure_stops_names_log_and_stage_and_leaves_no_mark(pipeline, tmp_pa
     assert not (tmp_path / "out" / ".stage1").exists()
 
 
+@pytest.mark.parametrize(
+    "ask", ["if todo out/deep/.stage1 --inputs in; then", "todo out/deep/.stage1 || true; if true; then"]
+)
+def test_a_folder_that_cannot_be_written_is_not_up_to_date(pipeline, tmp_path, ask):
+    # What [ -w ] finds of a read-only disk, also for root.
+    text = (
+        f'begins 1 x; [() {{ test "$*" != "-w out ]" && builtin [ "$@"; }}; mkdir out; {ask} touch worked; fi; touch on'
+    )
+    done = subprocess.run(pipeline(text), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and not (tmp_path / "worked").exists() and not (tmp_path / "on").exists()
+    assert "stage 1: there is work to do in out/deep, but out cannot be written" in done.stderr
+
+
 def test_a_missing_input_names_the_stage_that_makes_it(pipeline, tmp_path):
     text = 'if begins 3 "x"; then need data/wav.scp 1; fi'
     done = subprocess.run(pipeline(text), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and "data/wav.scp, which stage 1 makes" in done.stderr
+
+
+def test_a_missing_file_of_an_earlier_table_stops(pipeline, tmp_path):
+    text = """
+        mkdir dump; echo a dump/a.ark > dump/feats.scp; echo 1 > dump/a.ark
+        begins 3 x; ! todo dump/.stage3 || finished dump/.stage3 dump/feats.scp
+        rm dump/a.ark
+        if begins 4 x; then if todo out/.stage4 --scp dump/feats.scp; then echo worked; fi; fi"""
+    done = subprocess.run(pipeline(text), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "worked" not in done.stdout
+    assert "error: stage 4: dump/feats.scp names dump/a.ark, missing now; stage 3 makes" in done.stderr
 
 
 def test_words_of_an_option_may_be_quoted(pipeline, tmp_path):

@@ -12,7 +12,7 @@ case ${cmd_backend:=local} in
         _conf=conf/slurm.conf
         [ -e "${_conf}" ] || _conf=../../TEMPLATE/evc1/conf/slurm.conf
         train_cmd="utils/slurm.pl --config ${_conf}"
-        cuda_cmd="utils/slurm.pl --config ${_conf}"
+        cuda_cmd="utils/slurm.pl --config ${_conf} --requeue true"
         decode_cmd="utils/slurm.pl --config ${_conf}"
         unset _conf
         ;;

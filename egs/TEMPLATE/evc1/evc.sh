@@ -87,10 +87,9 @@ help_message="usage: $0 [--option value ...]      options may also come from a f
 . ./cmd.sh
 export PYTHON=${python}  # for the scripts of utils/
 require_numbers stage stop_stage nj inference_nj num_nodes
-resolve_ngpu
+check_launch
 [[ ${domain_by} =~ ^(emotion|speaker|folder)$ ]] || die "--domain_by: expected emotion, speaker or folder, found '${domain_by}'"
 domain=${domain_by/folder/speaker} domain=${domain#emotion}  # empty for emotion, which nobody needs to be told
-[ "${num_nodes}" -eq 1 ] || [ "${cmd_backend}" != local ] || die "--num_nodes ${num_nodes} needs cmd_backend=slurm"
 
 read -r -a configs <<< "${train_config:-${train_configs}}"
 read -r -a tests <<< "${test_sets}"
@@ -162,7 +161,9 @@ if begins 3 "features of ${feats_conf} in ${dump%/*}" "${skip_data_prep}"; then
             --scp "${out}/wav.scp" || continue
         in_jobs "${train_cmd}" "${nj}" "${out}/utt2spk" "${out}/log/extract_feats.JOB.log" "${python}" -m evc2.bin.extract_feats \
             --data_dir "${out}" --contract "${feats_conf}" --out "${out}" "${range[@]}"
-        finished "${out}/.stage3" "${out}/feats.scp" "${out}/utt2num_frames"
+        made=()
+        for name in feats f0 power; do [ ! -e "${out}/${name}.scp" ] || made+=("${out}/${name}.scp"); done
+        finished "${out}/.stage3" "${made[@]}" "${out}/utt2num_frames"
     done
     if [ "${align}" != none ]; then text_features; fi
 fi
@@ -181,8 +182,6 @@ fi
 if begins 5 "training in ${evc_exp}" "${skip_train}"; then
     need "${stats}" 4
     need "${dump}_dev/.stage3" 3
-    threads=(env -u OMP_NUM_THREADS)
-    [ -z "${train_threads}" ] || threads=(env "OMP_NUM_THREADS=${train_threads}")
     init=${pretrained_model} valid=()
     choose_trials dev
     [ ! -s "${trials}" ] || valid=(--valid_trials "${trials}")
@@ -196,17 +195,7 @@ if begins 5 "training in ${evc_exp}" "${skip_train}"; then
             --directions "$(sed -E 's/[^:, ]+:([^:, ]+:)/\1/g' <<< "${trials_of:-${directions}}")" "${options[@]}")
         if todo "${out}/.stage5" --inputs "${config}" "${stats}" ${init:+"${init}"} "${trials}" \
             --scp "${dump}_train/feats.scp" "${dump}_dev/feats.scp" "${text_inputs[@]}" --options="${trials_of:-${directions}} ${options[*]}"; then
-            "${force}" && resume=false || resume=true
-            log "  ${out}: tensorboard --logdir ${out}/tensorboard; log: ${out}/train.log"
-            if [ "${ngpu}" -le 1 ] && [ "${num_nodes}" -eq 1 ]; then
-                [ ! -e "${out}/train.log" ] || mv "${out}/train.log" "${out}/train.$(date +%Y%m%d-%H%M%S).log"
-                # shellcheck disable=SC2086
-                job ${cuda_cmd} --gpu "${ngpu}" "${out}/train.log" "${threads[@]}" "${train[@]}" --ngpu "${ngpu}" --resume "${resume}"
-            else
-                port=${master_port:-$((20000 + $(cksum <<< "${out}" | cut -d ' ' -f 1) % 20000))}
-                job "${python}" -m espnet2.bin.launch --cmd "${cuda_cmd}" --log "${out}/train.log" --ngpu "${ngpu}" \
-                    --num_nodes "${num_nodes}" --master_port "${port}" -- "${threads[@]}" "${train[@]}" --resume "${resume}"
-            fi
+            train_in "${out}" "${train[@]}"
             [ -e "${out}/${inference_model}" ] || die "training left no ${out}/${inference_model}; found:" \
                 "$(cd "${out}" && echo ./*.pth); choose one with --inference_model"
             finished "${out}/.stage5" "${out}/config.yaml" "${out}/${inference_model}"

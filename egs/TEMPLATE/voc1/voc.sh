@@ -15,6 +15,8 @@ voc_tag=                # Name of the experiment (empty: from training configura
 # How many
 nj=$(env -u OMP_NUM_THREADS nproc)  # Jobs for audio, features, vocoding and evaluation.
 ngpu=auto               # GPUs for training: a number, or auto (1 if this machine has one, else 0).
+num_nodes=1             # Nodes for training; more than one needs cmd_backend=slurm.
+master_port=            # Port where several nodes meet (empty: from the experiment's folder).
 train_threads=          # Threads of the training process (empty: all cores).
 # Corpus (local/data.sh)
 db_root=                # Folder of the corpus.
@@ -55,8 +57,8 @@ help_message="usage: $0 [--option value ...]      options may also come from a f
 . ./cmd.sh
 export PYTHON=${python}  # for the scripts of utils/
 
-require_numbers stage stop_stage nj
-resolve_ngpu
+require_numbers stage stop_stage nj num_nodes
+check_launch
 read -r -a tests <<< "${test_sets}"
 read -r -a others <<< "${vocoders}"
 mapfile -t sets < <(printf '%s\n' train dev "${tests[@]}" | awk '!seen[$0]++')
@@ -124,16 +126,9 @@ if begins 5 "training in ${exp}" "${skip_train}"; then
     words train_args "${train_args}"
     options=(${init_vocoder:+--init_vocoder "${init_vocoder}"} "${extra[@]}")
     [ -z "${gta}" ] || options+=(--train_feats_dir "${gta}/train" --valid_feats_dir "${gta}/dev")
-    threads=(env -u OMP_NUM_THREADS)
-    [ -z "${train_threads}" ] || threads=(env "OMP_NUM_THREADS=${train_threads}")
     if todo "${exp}/.stage5" --inputs "${train_config}" --scp "${dump}_train/wav.scp" "${dump}_dev/wav.scp" --options="${options[*]}"; then
-        "${force}" && resume=false || resume=true
-        log "  ${exp}: tensorboard --logdir ${exp}/tensorboard; log: ${exp}/train.log"
-        [ ! -e "${exp}/train.log" ] || mv "${exp}/train.log" "${exp}/train.$(date +%Y%m%d-%H%M%S).log"
-        # shellcheck disable=SC2086
-        job ${cuda_cmd} --gpu "${ngpu}" "${exp}/train.log" "${threads[@]}" "${python}" -m evc2.bin.voc_train --config "${train_config}" \
-            --output_dir "${exp}" --feats_contract "${feats_conf}" --train_dir "${dump}_train" --valid_dir "${dump}_dev" \
-            "${options[@]}" --ngpu "${ngpu}" --resume "${resume}"
+        train_in "${exp}" "${python}" -m evc2.bin.voc_train --config "${train_config}" --output_dir "${exp}" --feats_contract "${feats_conf}" \
+            --train_dir "${dump}_train" --valid_dir "${dump}_dev" "${options[@]}"
         finished "${exp}/.stage5" "${exp}/config.yaml" "${exp}/latest.pth"
     fi
 fi
