@@ -90,7 +90,10 @@ def _alive(pid: int) -> bool:
         return False
     except OSError:
         pass  # somebody else's
-    return True
+    try:  # one that nobody has waited for yet (a zombie) writes no more
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (OSError, IndexError):
+        return True  # a system without /proc
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> int:

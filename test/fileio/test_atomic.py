@@ -7,6 +7,8 @@ import resource
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,3 +167,14 @@ def test_leftovers_of_killed_processes_go_and_nothing_else(tmp_path):
         assert living.exists()
     assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted([deep / "y", elsewhere[0], *others])
     assert remove_leftovers(tmp_path / "nothing") == 0
+
+
+def test_a_dead_process_that_nobody_has_waited_for_owns_nothing(tmp_path):
+    body = " t.touch()\n os.kill(os.getpid(), 9)"
+    code = f"from evc2.fileio.atomic import *\nimport os\nwith atomic_path({str(tmp_path / 'x')!r}) as t:\n{body}"
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        stat, end = Path(f"/proc/{process.pid}/stat"), time.monotonic() + 60
+        while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert len(os.listdir(tmp_path)) == 1 and remove_leftovers(tmp_path) == 1 and os.listdir(tmp_path) == []
