@@ -2,6 +2,8 @@
 """Train a conversion system (espnet2's options, plus turns, autocast, averages and checkpoints of evc2)."""
 
 import fcntl
+import multiprocessing
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,8 +40,8 @@ def told_to_end(children: bool) -> Iterator[None]:
     """SIGUSR1 ends the process with its status, as SIGTERM does; what trains has handlers of its own, which save first.
 
     Args:
-        children: the training is done by processes of this one, a GPU each, which get the signals too. This one then
-            waits for them, and leaves with the signal's status.
+        children: the training is done by processes of this one, a GPU each. These get the signal from here (and perhaps
+            from the cluster, too, which does no harm); this one waits for them, and leaves with the signal's status.
     """
     told: list[int] = []
 
@@ -47,6 +49,9 @@ def told_to_end(children: bool) -> Iterator[None]:
         told.append(number)
         if not children:
             raise SystemExit(128 + number)
+        for process in multiprocessing.active_children():
+            if process.pid is not None:
+                os.kill(process.pid, number)
 
     old = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:

@@ -22,10 +22,15 @@ HEARD = 4
 
 
 class StatsBuffer:
-    """Holds the statistics of several steps on the device, and hands them to the reporter in one transfer."""
+    """Holds the statistics of several steps on the device, and hands them to the reporter in one transfer.
 
-    def __init__(self, reporter: SubReporter):
-        self.reporter, self.steps = reporter, []
+    Args:
+        shared: several processes train, and report the means of their statistics, weighted by their batches. They
+            exchange them here, all at once, and not after each turn, which they would wait for.
+    """
+
+    def __init__(self, reporter: SubReporter, shared: bool = False):
+        self.reporter, self.shared, self.steps = reporter, shared, []
 
     def add(self, stats: dict[str, torch.Tensor | float], weight: torch.Tensor) -> None:
         self.steps.append((stats, weight))
@@ -35,7 +40,10 @@ class StatsBuffer:
         if not self.steps:
             return
         tensors = [v for stats, w in self.steps for v in (*stats.values(), w) if isinstance(v, torch.Tensor)]
-        numbers = iter(torch.stack([t.detach().float().reshape(()) for t in tensors]).tolist())
+        values = torch.stack([t.detach().float().reshape(()) for t in tensors])
+        if self.shared:
+            values = self.average(values)
+        numbers = iter(values.tolist())
         for stats, weight in self.steps:
             values = {k: next(numbers) if isinstance(v, torch.Tensor) else v for k, v in stats.items()}
             bad = [k for k, v in values.items() if k.startswith("loss") and not math.isfinite(v)]
@@ -47,6 +55,17 @@ class StatsBuffer:
             self.reporter.register(values, next(numbers) if isinstance(weight, torch.Tensor) else weight)
             self.reporter.next()
         self.steps.clear()
+
+    def average(self, values: torch.Tensor) -> torch.Tensor:
+        """Of the processes' values, in the order of :meth:`flush`, the weighted means; of their weights the sums."""
+        factors, is_weight = [], []
+        for stats, weight in self.steps:
+            count = sum(isinstance(v, torch.Tensor) for v in stats.values())
+            factors += [weight.detach().float().reshape(())] * count + [torch.ones_like(weight, dtype=torch.float)]
+            is_weight += [False] * count + [True]
+        sums = torch.stack([values * torch.stack(factors), torch.stack(factors)])
+        torch.distributed.all_reduce(sums)
+        return torch.where(torch.tensor(is_weight, device=values.device), sums[0], sums[0] / sums[1])
 
 
 def reporter_state(sub: SubReporter) -> dict[str, Any]:

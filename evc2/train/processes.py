@@ -1,4 +1,4 @@
-"""What the processes of one training must know of each other: averages, when to end, and where to meet."""
+"""What the processes of one training must know of each other: gradients, when to end, and where to meet."""
 
 import io
 import os
@@ -11,15 +11,6 @@ import torch.distributed as dist
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
 from evc2.errors import UserError
-
-
-def average_over_processes(
-    stats: dict[str, torch.Tensor], weight: torch.Tensor
-) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Weighted mean of the statistics of all processes and the sum of their weights, in one exchange."""
-    packed = torch.stack([*(v.float() * weight for v in stats.values()), weight])
-    dist.all_reduce(packed)
-    return dict(zip(stats, packed[:-1] / packed[-1], strict=True)), packed[-1]
 
 
 def exchange_of_turn(state: None, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:

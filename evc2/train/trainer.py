@@ -24,9 +24,10 @@ from evc2.train.abs_model import AbsTurnModel
 from evc2.train.iterators import EVCIterFactory
 from evc2.train.monitor import StatsBuffer, restore_reporter
 from evc2.train.options import EVCTrainerOptions, add_trainer_arguments
-from evc2.train.processes import average_over_processes, exchange_of_turn
+from evc2.train.processes import exchange_of_turn
 from evc2.train.results import finish_epoch, write_averages, write_summary
 from evc2.train.session import Session, Stopped
+from evc2.train.turns import Owners
 
 
 class EVCTrainer(Trainer):
@@ -150,7 +151,7 @@ class EVCTrainer(Trainer):
     ) -> None:
         """Every turn on every batch. With accumulation, the optimizers step in turn order after the last of them."""
         options, core = session.options, session.model
-        accumulate, buffer = options.accum_grad, StatsBuffer(reporter)
+        accumulate, buffer = options.accum_grad, StatsBuffer(reporter, session.dist.distributed)
         interval = options.log_interval or 50
         turns = list(zip(core.turns, session.optimizers, session.schedulers, strict=True))
         owners = Owners(core)
@@ -171,8 +172,6 @@ class EVCTrainer(Trainer):
                     optimizer.zero_grad(set_to_none=True)
                 with session.autocast():
                     loss, stats, weight = model(turn=turn, step=session.step, cache=cache, **batch)
-                if session.dist.distributed:
-                    stats, weight = average_over_processes(stats, weight)
                 (session.scaler.scale(loss / accumulate) if session.scaler else loss / accumulate).backward()
                 collected |= stats
                 if accumulate == 1:
@@ -233,44 +232,13 @@ class EVCTrainer(Trainer):
     ) -> None:
         """Losses of all turns on fixed crops, then the metrics of converted trials."""
         model.eval()
-        buffer = StatsBuffer(reporter)
+        buffer = StatsBuffer(reporter, session.dist.distributed)
         for _names, batch in factory.build_iter(session.epoch):
             batch = to_device(batch, session.device)
             with session.autocast():
                 _, stats, weight = model(step=session.step, **batch)
-            if session.dist.distributed:
-                stats, weight = average_over_processes(stats, weight)
             buffer.add(stats, weight)
             session.check()
         buffer.flush()
         if factory.trials is not None:  # every process: they must agree on what is best and when to stop
             factory.trials.score(session.model, reporter, session.check)
-
-
-class Owners:
-    """The parameters of a model by the turn that owns them, looked up once: a walk through the modules for every turn
-    would take some per cent of a small model's step.
-    """
-
-    def __init__(self, model: AbsTurnModel):
-        self.all = list(model.parameters())
-        self.of = {turn: list(model.turn_parameters(turn)) for turn in model.turns}
-        owned = {turn: {id(p) for p in mine} for turn, mine in self.of.items()}
-        self.others = {turn: [p for p in self.all if id(p) not in mine] for turn, mine in owned.items()}
-
-    def only(self, turn: str) -> None:
-        """Let gradients flow through all networks but accumulate only in this turn's (which saves the others' work)."""
-        for parameter in self.others[turn]:
-            parameter.requires_grad_(False)
-        for parameter in self.of[turn]:
-            parameter.requires_grad_(True)
-
-    def everyone(self) -> None:
-        """Let gradients accumulate in all networks."""
-        for parameter in self.all:
-            parameter.requires_grad_(True)
-
-
-def only_this_turn(model: AbsTurnModel, turn: str) -> None:
-    """Let gradients accumulate only in what one turn owns, see :class:`Owners`."""
-    Owners(model).only(turn)

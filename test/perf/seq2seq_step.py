@@ -36,7 +36,7 @@ from evc2.nets.layers.masked_norm import MaskedBatchNorm
 from evc2.nets.seq2seq.decoder import Decoder, Prenet
 from evc2.nets.seq2seq.recognizer import Recognizer
 from evc2.systems.seq2seq import Seq2Seq
-from evc2.train.trainer import only_this_turn
+from evc2.train.turns import Owners
 
 CONF = Path(__file__).parents[2] / "egs/TEMPLATE/evc1/conf/tuning"
 SPEAKERS, PHONES = 99, 42  # of the published first stage
@@ -254,7 +254,7 @@ class Form:
         """Loss and gradient norm of the main turn and of the classifier's."""
         cache, found = self.m.begin_batch(self.steps, batch), []
         for turn, optimizer in self.optimizers.items():
-            only_this_turn(self.m, turn)
+            Owners(self.m).only(turn)
             optimizer.zero_grad(set_to_none=not self.plain)
             with self.autocast():
                 loss = self.m(turn=turn, step=self.steps, cache=cache, **batch)[0]

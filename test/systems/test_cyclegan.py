@@ -11,7 +11,7 @@ from evc2.errors import UserError
 from evc2.feats.stats import Stats
 from evc2.systems import build
 from evc2.train.abs_model import ConversionTarget
-from evc2.train.trainer import only_this_turn
+from evc2.train.turns import Owners
 
 SMALL = {"generator": {"channels": 4, "num_res": 1}, "discriminator": {"channels": 2}}
 
@@ -36,7 +36,7 @@ def test_every_turn_trains_what_it_owns(conf):
         optimizer = torch.optim.Adam(list(model.turn_parameters(turn)), lr=1e-3)
         before, _, weight = losses(model, data, turn)
         assert weight == 2
-        only_this_turn(model, turn)
+        Owners(model).only(turn)
         losses(model, data, turn)[0].backward()
         owned = {id(p) for p in model.turn_parameters(turn)}
         for name, p in model.named_parameters():

@@ -14,7 +14,7 @@ from evc2.fileio.ark import ArkWriter
 from evc2.fileio.datadir import Trial, utts_by_speaker, write_table, write_trials
 from evc2.systems import build, get_class
 from evc2.train.abs_model import ConversionTarget
-from evc2.train.trainer import only_this_turn
+from evc2.train.turns import Owners
 
 SMALL = {"generator": {"channels": 4, "num_res": 1}, "discriminator": {"channels": 2}}
 
@@ -109,7 +109,7 @@ def test_every_turn_trains_what_it_owns():
     data = {k: torch.randn(2, 64, 10) + i for i, k in enumerate("AB")}
     for turn in model.turns:
         optimizer = torch.optim.Adam(list(model.turn_parameters(turn)), lr=1e-3)
-        only_this_turn(model, turn)
+        Owners(model).only(turn)
         found = []
         for _ in range(3):
             cache = model.begin_batch(0, data)

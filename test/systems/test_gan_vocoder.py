@@ -14,7 +14,7 @@ from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
 from evc2.nets.vocoders import copy_weights
 from evc2.systems.gan_vocoder import GANVocoder
-from evc2.train.trainer import only_this_turn
+from evc2.train.turns import Owners
 
 CONTRACT = FeatureContract.from_dict(
     {
@@ -67,7 +67,7 @@ def test_losses_and_gradients_equal_the_usual_scheme(net, kind):
 
     cache = ours.begin_batch(0, {"wav": wav})
     for turn, loss, grads in (("discriminator", d_loss, d_grads), ("generator", g_loss, g_grads)):
-        only_this_turn(ours, turn)
+        Owners(ours).only(turn)
         ours.zero_grad(set_to_none=True)
         got, stats, weight = ours(turn=turn, cache=cache, wav=wav)
         got.backward()
@@ -95,7 +95,7 @@ def test_it_learns():
     for step in range(25):
         cache = vocoder.begin_batch(step, data)
         for turn, optimizer in zip(vocoder.turns, optimizers, strict=True):
-            only_this_turn(vocoder, turn)
+            Owners(vocoder).only(turn)
             optimizer.zero_grad()
             vocoder(turn=turn, step=step, cache=cache, **data)[0].backward()
             optimizer.step()

@@ -9,7 +9,7 @@ from evc2.errors import UserError
 from evc2.feats.stats import Stats
 from evc2.systems import build
 from evc2.train.abs_model import ConversionTarget
-from evc2.train.trainer import only_this_turn
+from evc2.train.turns import Owners
 
 SMALL = {
     "content": {"channels": 4, "num_res": 1},
@@ -56,7 +56,7 @@ def test_every_turn_trains_what_the_pair_owns(pair, conf):
     unused = ({0, 1, 2} - set(pair)).pop()
     for turn in model.turns:
         cache = model.begin_batch(0, data)
-        only_this_turn(model, turn)
+        Owners(model).only(turn)
         model(turn=turn, cache=cache, **data)[0].backward()
         owned = {id(p) for p in model.turn_parameters(turn)}
         for name, p in model.named_parameters():
@@ -74,7 +74,7 @@ def test_both_turns_learn_one_batch():
     for _ in range(40):
         cache = model.begin_batch(0, data)
         for turn, optimizer in optimizers.items():
-            only_this_turn(model, turn)
+            Owners(model).only(turn)
             optimizer.zero_grad()
             loss, stats, weight = model(turn=turn, cache=cache, **data)
             loss.backward()

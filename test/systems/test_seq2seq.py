@@ -15,7 +15,7 @@ from evc2.systems.seq2seq_speech import MEASURED, PER_PHONE, START
 from evc2.tasks.adopt import adopt
 from evc2.text.errors import error_rate
 from evc2.train.abs_model import BatchCache, ConversionTarget
-from evc2.train.trainer import only_this_turn
+from evc2.train.turns import Owners
 from evc2.train.utterances import collate_utterances
 
 MEL = {
@@ -68,7 +68,7 @@ def both_turns(model: Seq2Seq, batch: dict, step: int = 0) -> dict[str, torch.Te
     """Gradients of both turns as the trainer makes them; the figures of both."""
     cache, found = BatchCache(), {}
     for turn in model.turns:
-        only_this_turn(model, turn)
+        Owners(model).only(turn)
         loss, stats, _ = model(turn=turn, step=step, cache=cache, **batch)
         loss.backward()
         found |= stats
@@ -176,7 +176,7 @@ def test_turns_own_every_parameter_once():
 
 def test_each_turn_leaves_the_others_without_gradients():
     model, batch, cache = small(), batch_of(item(1, 4), item(2, 7)), BatchCache()
-    only_this_turn(model, "main")
+    Owners(model).only("main")
     model(turn="main", cache=cache, **batch)[0].backward()
     assert all(p.grad is None for p in model.classifier.parameters())
     assert model.recognizer.hidden.weight.grad.any()

@@ -9,7 +9,7 @@ from evc2.errors import UserError
 from evc2.feats.contract import FeatureContract
 from evc2.systems import build
 from evc2.train.abs_model import ConversionTarget
-from evc2.train.trainer import only_this_turn
+from evc2.train.turns import Owners
 
 SMALL = {"dim": 4, "encoder": {"n_res": 1}, "generator": {"n_res": 1}, "discriminator": {"dim": 4}, "window": 32}
 MEL = {
@@ -68,7 +68,7 @@ def test_every_turn_trains_its_own(conf):
     active = set(cache.source)
     assert active == ({0, 1, 2} if model.pairing == "all" else active) and len(active) in (2, 3)
     for turn in model.turns:
-        only_this_turn(model, turn)
+        Owners(model).only(turn)
         model(turn=turn, cache=cache, **data)[0].backward()
         owned = {id(p) for p in model.turn_parameters(turn)}
         for name, p in model.named_parameters():
@@ -102,7 +102,7 @@ def test_it_learns():
     for step in range(40):
         cache = model.begin_batch(step, data)
         for turn, optimizer in optimizers.items():
-            only_this_turn(model, turn)
+            Owners(model).only(turn)
             optimizer.zero_grad()
             loss, stats, _ = model(turn=turn, step=step, cache=cache, **data)
             loss.backward()

@@ -14,7 +14,7 @@ from evc2.systems.vqvae import VQVAE
 from evc2.systems.vqvae_losses import AdversaryRamp, held, reverse_gradient
 from evc2.systems.windows import in_pieces
 from evc2.train.abs_model import ConversionTarget
-from evc2.train.trainer import only_this_turn
+from evc2.train.turns import Owners
 
 CONTRACT = FeatureContract.from_dict(
     {
@@ -50,12 +50,12 @@ def batch(frames=32, speaker=(2, 3, 2)):
 
 def gradients(net, turn, step=0):
     """Names of the parameters that a turn gives a gradient other than zero."""
-    only_this_turn(net, turn)
+    Owners(net).only(turn)
     net.zero_grad()
     for parameter in net.parameters():
         parameter.requires_grad_(True)
     cache = net.begin_batch(step, batch())
-    only_this_turn(net, turn)
+    Owners(net).only(turn)
     loss, stats, weight = net(turn=turn, step=step, cache=cache, **batch())
     loss.backward()
     assert weight == 3 and all(not value.requires_grad and value.dim() == 0 for value in stats.values())
