@@ -133,7 +133,7 @@ def text_features(align, **more):
     given |= {"python": "python", **more}
     settings = "".join(f"{name}={value!r}\n" for name, value in given.items())
     text = f"""set -euo pipefail
-{settings}train_cmd=run.pl align_config=a.yaml ngpu=0 sets=(train dev)
+{settings}train_cmd=run.pl cuda_cmd=run.pl align_config=a.yaml ngpu=0 sets=(train dev)
 todo() {{ echo "todo $*"; }}; job() {{ echo "job $*"; }}; finished() {{ echo "finished $*"; }}; tail() {{ :; }}
 . utils/text_features.sh
 [ "$align" = none ] || text_features

@@ -16,14 +16,14 @@ suite=(
     "imports          | 2                                                   | 5"
     "feats            | --minutes 0.5 --rounds 1 --pieces 5                 | --minutes 10"
     "loader           | --batches 100 --num_workers 0                       | --batches 500"
-    "corpus_growth    | --counts 60 120 --no_training                       | --counts 100 1000"
+    "corpus_growth    | --counts 60 120 --no_training                       | --counts 100 1000 10000"
     "system_step      | --configs tuning/train_cyclegan_small.yaml tuning/train_munit_small.yaml --steps 2 | --steps 3"
     "cyclegan_step    | --channels 16 --steps 2 --warmup 1 --no_memory      | --steps 5 --compile"
     "vaegan_step      | --batch 1 --steps 2 --warmup 1                      | --steps 5"
     "vqvae_step       | --batch 1 --steps 3 --warmup 1                      | --steps 9"
     "emotts_step      | --batch 4 --steps 5 --warmup 1                       | --steps 25 --bf16"
     "seq2seq_step     | --batch 2 --phones 10 --frames 60 --steps 3 --warmup 1 | --steps 10 --bf16"
-    "hifigan_step     | --version v3 --batch 1 --frames 16 --steps 1        | --steps 3"
+    "hifigan_step     | --version v3 --batch 1 --frames 8 --steps 1 --no_memory | --steps 3"
     "trainer          | --cases cyclegan_debug hifigan_debug --seconds 2 --rounds 3 | --seconds 10 --rounds 7"
     "scaling          | --configs debug/train_cyclegan.yaml --batches 10 --rounds 1 | --rounds 3"
     "conversion       | --seconds 2 --repeats 2                             | --seconds 5 --repeats 5"
@@ -82,8 +82,10 @@ for row in "${suite[@]}"; do
         tail -n 5 "${log}" >&2
     fi
 done
-tail -n "+$((before + 1))" "${out}" | python3 "${_root}/test/perf/table.py" /dev/stdin
+status=0
+tail -n "+$((before + 1))" "${out}" | show /dev/stdin || status=1
 if [ ${#failed[@]} -gt 0 ]; then
     echo "bench: FAILED: ${failed[*]} (logs: ${out}.logs)" >&2
-    exit 1
+    status=1
 fi
+exit "${status}"

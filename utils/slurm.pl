@@ -131,9 +131,12 @@ run_command() {
 END
 close($out) or jobs::fail("$script: cannot be written: $!");
 
-$SIG{INT} = sub { $slurm_watch::signal = 2 };
-$SIG{TERM} = sub { $slurm_watch::signal = 15 };
-$SIG{HUP} = sub { $slurm_watch::signal = 1 };
+my %numbers = (INT => 2, TERM => 15, HUP => 1);
+for my $name (keys %numbers) {    # what nohup ignores stays ignored
+    $SIG{$name} = sub { $slurm_watch::signal = $numbers{$name} } unless ($SIG{$name} // '') eq 'IGNORE';
+}
+# Of a job in which this runs: sbatch would hand it on to the new ones.
+delete @ENV{qw(SLURM_RESTART_COUNT SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID)};
 
 my @submit = (@sbatch, '--parsable', '--open-mode=append', '--output', "$stem." . ($array ? '%a' : '1') . '.out');
 if ($array) {
@@ -151,6 +154,6 @@ exit(slurm_watch::cancel(\%watch)) if $slurm_watch::signal;
 my $result = jobs::report(\%job, $status, $reason);
 if ($result == 0) {
     # Of success nothing stays but the logs.
-    unlink($script, map { ("$stem.status.$_", "$stem.why.$_", "$stem.$_.out") } $job{first} .. $job{last});
+    unlink($script, map { ("$stem.status.$_", "$stem.status.$_.quick", "$stem.why.$_", "$stem.$_.out") } $job{first} .. $job{last});
 }
 exit($result);

@@ -32,18 +32,21 @@ sub capture {
     return ($? >> 8 || $? & 127, $output);
 }
 
-# The jobs that SLURM has not finished with: number => [state, restarts, nodes]; undef where it gave no answer.
+# The jobs that SLURM has not finished with: number => [state, restarts, nodes, and of one that waits why]; undef where it
+# gave no answer.
 sub queue {
     my ($w) = @_;
-    my $fields = 'ArrayTaskID:.12,State:.24,RestartCnt:.8,NodeList:.400';
+    my $fields = 'ArrayTaskID:.12,State:.24,RestartCnt:.8,NodeList:.400,Reason:.80';
     my ($code, $output) = capture('squeue', '-h', '-r', '-j', $w->{id}, '-O', $fields);
     return {} if $code != 0 && $output =~ /Invalid job id/;
     return if $code != 0;
     my %jobs;
     for (split /\n/, $output) {
-        my ($number, $state, $restarts, $nodes) = split ' ';
+        my ($number, $state, $restarts, $rest) = split ' ', $_, 4;
         next if !defined $restarts || $state =~ $terminal;
-        $jobs{ $w->{array} ? $number : 1 } = [$state, $restarts, $nodes // ''];
+        $rest //= '';
+        my $waits = $state eq 'PENDING';    # then no nodes stand before the reason, or those that it waits for
+        $jobs{ $w->{array} ? $number : 1 } = [$state, $restarts, $waits ? '' : $rest =~ s/ .*//sr, $waits ? $rest : ''];
     }
     return \%jobs;
 }
@@ -100,7 +103,7 @@ sub collect {
             $w->{held}{$id} = [$1, $2];
         } else {
             $w->{status}{$id} = $1;
-            delete $w->{waiting}{$id};
+            delete $w->{$_}{$id} for qw(waiting held absent);
         }
     }
 }
@@ -115,7 +118,7 @@ sub look {
     }
     $w->{unanswered} = 0;
     for my $id (keys %{ $w->{waiting} }) {
-        my ($state, $restarts, $nodes) = @{ $queue->{$id} // [] };
+        my ($state, $restarts, $nodes, $why) = @{ $queue->{$id} // [] };
         if (!defined $state) {
             # Files written on a node may take a while to be seen here (network file systems), so wait for them a little.
             $w->{absent}{$id} //= time();
@@ -131,6 +134,9 @@ sub look {
             say_restart($w, $id, $restarts, $w->{nodes}{$id});
         }
         $w->{nodes}{$id} = $nodes if $nodes ne '';
+        if ($why =~ /held|BadConstraints|NotAvail|Down|NodeLimit|TimeLimit|Never|Invalid|Required|Nodes required/i) {
+            print STDERR "$jobs::name: SLURM job $w->{id} waits: $why\n" unless $w->{said}{$why}++;
+        }
         if ($w->{held}{$id} && $w->{held}{$id}[1] < $restarts) {    # of an earlier start
             delete $w->{held}{$id};
             unlink("$w->{stem}.status.$id");

@@ -135,25 +135,34 @@ resolve_ngpu() {
 }
 # check_launch: what --ngpu, --num_nodes and the backend ask of train_in.
 check_launch() {
+    if [ "${ngpu}" = auto ] && [ "${cmd_backend}" != local ]; then
+        resolve_ngpu
+        log "--ngpu auto: ${ngpu}, what this machine has; on a cluster say --ngpu N for N GPUs a node" >&2
+    fi
     resolve_ngpu
     [ "${num_nodes}" -eq 1 ] || [ "${cmd_backend}" != local ] || die "--num_nodes ${num_nodes} needs cmd_backend=slurm"
 }
 # train_in FOLDER COMMAND...: runs a training, its log FOLDER/train.log, with --ngpu processes (or one, without GPU) on each of
 # --num_nodes nodes. It goes on from the last checkpoint, unless --force true.
 train_in() {
-    local out=$1 resume=true launch=() meet=() threads=(env -u OMP_NUM_THREADS)
+    local out=$1 old launch=() meet=() threads=(env -u OMP_NUM_THREADS)
     shift
-    ! "${force}" || resume=false
-    [ -z "${train_threads}" ] || threads=(env "OMP_NUM_THREADS=${train_threads}")
+    if "${force}"; then  # put aside, for a job that the cluster starts again must find its own
+        for old in "${out}"/checkpoint*.pth; do [ ! -e "${old}" ] || mv "${old}" "${old%.pth}.old"; done
+    fi
+    # A task of its own hears at once that the job has to make room; and others may end before the first has written all.
+    [ "${cmd_backend}" = local ] || launch=(srun --export=ALL --wait=0)
+    # Of a cluster's node no more cores are used than were asked for.
+    [ -z "${train_threads}" ] && [ "${cmd_backend}" = local ] || threads=(env "OMP_NUM_THREADS=${train_threads:-1}")
     if [ "${num_nodes}" -gt 1 ]; then
         # A port, and no file to meet at: a job that is started again could not use the file a second time.
-        launch=(srun --export=ALL) meet=(--multiprocessing_distributed true --dist_launcher slurm)
+        meet=(--multiprocessing_distributed true --dist_launcher slurm)
         meet+=(--dist_master_port "${master_port:-$((20000 + $(cksum <<< "${PWD}/${out}" | cut -d ' ' -f 1) % 12000))}")
         [ "${ngpu}" -gt 0 ] || meet+=(--dist_backend gloo)
     fi
     log "  ${out}: tensorboard --logdir ${out}/tensorboard; log: ${out}/train.log"
     [ ! -e "${out}/train.log" ] || mv "${out}/train.log" "${out}/train.$(date +%Y%m%d-%H%M%S).log"
     # shellcheck disable=SC2086
-    job ${cuda_cmd} --gpu "${ngpu}" --num_nodes "${num_nodes}" --num_threads "$(most "${ngpu}" "${train_threads:-1}")" "${out}/train.log" \
-        "${launch[@]}" "${threads[@]}" "$@" --ngpu "${ngpu}" "${meet[@]}" --resume "${resume}"
+    job ${cuda_cmd} --gpu "${ngpu}" --num_nodes "${num_nodes}" --num_threads "$(($(most "${ngpu}" 1) * ${train_threads:-1}))" \
+        "${out}/train.log" "${launch[@]}" "${threads[@]}" "$@" --ngpu "${ngpu}" "${meet[@]}" --resume true
 }

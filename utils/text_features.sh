@@ -45,7 +45,7 @@ learned_durations() {
     if todo "${aligner}/.done" --inputs "${align_config}" "${train}/phones" "${train}/g2p.yaml" --scp "${train}/feats.scp"; then
         if "${again}"; then rm -rf "${aligner}"; fi  # of other phones or features; one that was cut off goes on
         # shellcheck disable=SC2086
-        job ${train_cmd} "${aligner}/log/align.log" env -u OMP_NUM_THREADS "${python}" -m evc2.bin.align --config "${align_config}" \
+        job ${cuda_cmd} --gpu "$((ngpu > 0))" "${aligner}/log/align.log" env -u OMP_NUM_THREADS "${python}" -m evc2.bin.align --config "${align_config}" \
             --train_dir "${train}" --out "${aligner}" --ngpu "$((ngpu > 0))"
         finished "${aligner}/.done" "${aligner}/latest.pth"
     fi

@@ -2,11 +2,13 @@
 """Train a conversion system (espnet2's options, plus turns, autocast, averages and checkpoints of evc2)."""
 
 import fcntl
+import logging
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +24,30 @@ def get_parser() -> Any:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the exp folder; the lock is the kernel's, so a run that died leaves none. UserError when it is held."""
+def locked(folder: Path, patience: float = 0.0) -> Iterator[None]:
+    """Hold the exp folder; the lock is the kernel's, so a run that died leaves none.
+
+    Args:
+        patience: seconds to wait, and then to go on all the same: of a job that is started again, whose node may have
+            taken the lock of a network file system with it. 0: a folder that is held is a UserError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + patience
     with open(folder / ".lock", "a") as f:
-        try:
-            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"{folder} is in use by another run; wait for it, stop it, or give this one another --output_dir"
-            ) from error
+        while True:
+            try:
+                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if not patience:
+                    how = "wait for it, stop it, or give this one another --output_dir"
+                    raise UserError(f"{folder} is in use by another run; {how}") from error
+                if time.monotonic() < end:
+                    time.sleep(1.0)
+                    continue
+                logging.warning("%s: still locked after %.0f s, probably by a node that failed", folder, patience)
+            except OSError as error:  # a file system without locks
+                logging.warning("%s cannot be locked (%s): see that no other run uses it", folder, error.strerror)
+            break
         yield
 
 
@@ -74,16 +90,10 @@ def train(task: Any, cmd: Sequence[str] | None) -> None:
         task.main(args)
         return
     with told_to_end(children=args.ngpu > 1):
-        if not writes_files(args.dist_rank, args.dist_launcher):
-            args.resume = args.resume or started_again()
-            task.main(args)
-            return
-        with locked(Path(args.output_dir)):
-            if started_again():
-                args.resume = True
-            elif not args.resume:  # or a job that the cluster starts again would take these up
-                for path in Path(args.output_dir).glob("checkpoint*.pth"):
-                    path.unlink()
+        again = started_again()
+        args.resume = args.resume or again
+        first = writes_files(args.dist_rank, args.dist_launcher)
+        with locked(Path(args.output_dir), 120.0 if again else 0.0) if first else nullcontext():
             task.main(args)
 
 

@@ -49,10 +49,15 @@ def save(state: dict[str, Any], path: Path) -> None:
             hashing = HashingFile(f)
             torch.save(state, hashing)
             f.write(MARK + hashing.hash.hexdigest().encode())
+            f.flush()
+            os.fsync(f.fileno())
         if path.exists():
             link = path.with_suffix(".link")
             link.unlink(missing_ok=True)
-            os.link(path, link)
+            try:
+                os.link(path, link)
+            except OSError:  # a file system without second names: for a moment the old file has only that of before
+                link = path
             os.replace(link, previous)
 
 
@@ -71,8 +76,8 @@ def is_whole(path: Path) -> bool:
         return f.read() == MARK + digest.hexdigest().encode()
 
 
-def load(path: Path, device: str = "cpu") -> dict[str, Any] | None:
-    """Load the last whole checkpoint: path, or the previous one when path is damaged; None when there is none.
+def find(path: Path) -> Path | None:
+    """The last whole checkpoint: path, or the previous one when path is damaged; None when there is none.
 
     Raises:
         UserError: files are there but none is whole.
@@ -80,8 +85,7 @@ def load(path: Path, device: str = "cpu") -> dict[str, Any] | None:
     candidates = [p for p in (path, path.with_suffix(f".prev{path.suffix}")) if p.exists()]
     for candidate in candidates:
         if is_whole(candidate):
-            logging.info("resuming from %s", candidate)
-            return torch.load(candidate, map_location=device, weights_only=True)
+            return candidate
         logging.warning("%s is damaged (its checksum does not match); trying an earlier one", candidate)
     if candidates:
         raise UserError(
@@ -89,6 +93,21 @@ def load(path: Path, device: str = "cpu") -> dict[str, Any] | None:
             f"start this phase anew"
         )
     return None
+
+
+def load(path: Path, device: str = "cpu") -> dict[str, Any] | None:
+    """Load what :func:`find` finds; None when there is none."""
+    found = find(path)
+    if found is None:
+        return None
+    logging.info("resuming from %s", found)
+    return torch.load(found, map_location=device, weights_only=True)
+
+
+def remove_damaged(path: Path) -> None:
+    """Remove path if it is damaged, so that the next :func:`save` keeps the previous one, which is whole."""
+    if path.exists() and not is_whole(path):
+        path.unlink()
 
 
 def save_model(state_dict: dict[str, torch.Tensor], path: Path) -> None:

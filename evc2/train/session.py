@@ -12,6 +12,7 @@ import torch
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 from espnet2.train.reporter import Reporter, SubReporter
 
+from evc2.errors import UserError
 from evc2.train import checkpoint
 from evc2.train.abs_model import AbsTurnModel
 from evc2.train.ema import EMA
@@ -99,11 +100,31 @@ class Session:
         }
         checkpoint.save(state, self.path)
 
-    def resume(self) -> None:
-        """Take up the last whole checkpoint, if there is one."""
-        state = checkpoint.load(self.path, self.device)
-        if state is None:
-            return
+    def begin(self) -> None:
+        """Take up the last whole checkpoint, if there is one; without ``resume`` remove those that are there.
+
+        Raises:
+            UserError: the processes found different ones.
+        """
+        if self.options.resume:
+            if (state := checkpoint.load(self.path, self.device)) is not None:
+                self.take_up(state)
+        elif self.main:  # or a job that the cluster starts again would take them for its own
+            for path in self.path.parent.glob("checkpoint*.pth"):
+                path.unlink()
+        if self.agreement:
+            found = [one["step"] for one in self.agreement.gather({"step": self.step})]
+            if len(set(found)) > 1:
+                steps = ", ".join(map(str, found))
+                raise UserError(
+                    f"{self.path}: the processes found it after {steps} steps, so the nodes do not see the same file; "
+                    f"wait a little, or look at the file system"
+                )
+        if self.main and self.step:
+            checkpoint.remove_damaged(self.path)
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`save` wrote."""
         self.model.load_state_dict(state["model"])
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
@@ -150,9 +171,9 @@ class Session:
         """Save, and end the process when a signal asked for it."""
         self.save(mark)
         if why > INTERVAL:
+            logging.info("signal %d: saved %s at step %d, ending", why - 128, self.path, self.step)
             if self.agreement:  # launchers kill all processes when the first leaves
                 self.agreement.wait()
-            logging.info("signal %d: saved %s at step %d, ending", why - 128, self.path, self.step)
             raise SystemExit(why)
 
     def make_alike(self) -> None:
@@ -164,12 +185,20 @@ class Session:
                 torch.distributed.broadcast(buffer, 0)
             set_all_random_seed(self.options.seed + self.epoch)
 
+    def share(self, figures: dict[str, Any]) -> None:
+        """After a validation: the first process's figures for all; other machines' may differ in the last digits."""
+        if self.agreement:
+            own = {name: float(value) for name, value in figures.items() if isinstance(value, float)}
+            figures.update(self.agreement.gather(own)[0])
+
     def check(self) -> None:
         """Between the parts of a validation, which nothing is saved of: Stopped when a signal came."""
         if (why := self.due()) > INTERVAL:
             raise Stopped(why)
 
     def finished(self) -> bool:
-        """Whether a limit of steps or time is reached."""
-        o = self.options
-        return bool((o.max_steps and self.step >= o.max_steps) or (o.max_minutes and self.used >= 60 * o.max_minutes))
+        """Whether a limit of steps or time is reached, by the first process's clock."""
+        o, used = self.options, self.used
+        if o.max_minutes and self.agreement:
+            used = self.agreement.gather({"used": used})[0]["used"]
+        return bool((o.max_steps and self.step >= o.max_steps) or (o.max_minutes and used >= 60 * o.max_minutes))

@@ -56,8 +56,7 @@ class EVCTrainer(Trainer):
         """Train from the last checkpoint (with --resume) to max_epoch, max_steps or max_minutes."""
         options = trainer_options
         session = Session(model, optimizers, schedulers, options, distributed_option)
-        if options.resume:
-            session.resume()
+        session.begin()
         if options.compile:
             for network in model.networks().values():
                 network.compile()
@@ -133,6 +132,7 @@ class EVCTrainer(Trainer):
                 cls.validate_one_epoch(wrapped, session, valid, sub)
         except Stopped as stopped:
             session.pause(stopped.args[0], mark)
+        session.share(reporter.stats[epoch]["valid"])
         for scheduler in session.schedulers:
             if isinstance(scheduler, AbsValEpochStepScheduler):
                 scheduler.step(reporter.get_value(*options.val_scheduler_criterion))

@@ -14,7 +14,6 @@ every command, and how many files and MiB stages 2 and 3 make of it.
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -128,8 +127,9 @@ def measure(folder: Path, count: int, args: argparse.Namespace) -> tuple[dict[st
             except subprocess.CalledProcessError:
                 sys.exit(f"{name} failed: {' '.join(command)}\n{log.read_text(errors='replace')}")
         facts = {key: round(value, 3) for key, value in asdict(found[name]).items()}
-        line = {"what": "corpus_growth", "case": name, "utterances": count, **facts, "machine": side_by_side.machine()}
-        print(json.dumps(line), flush=True)
+        seconds = facts.pop("seconds")
+        case = f"{name}, {count} utterances"
+        side_by_side.report("corpus_growth", case, None, seconds, "s", step=name, utterances=count, **facts)
     made = contents(folder / "dump/train", args.contract)
     shutil.rmtree(folder)
     return found, made

@@ -1,6 +1,7 @@
 """A table of the figures that the scripts of this folder printed: what, case, plain, ours, ratio.
 
 Standard library only. Usage: table.py FILE, a file of JSON lines; later lines of the same figure replace earlier ones.
+JSON that is no figure, as in a file of an earlier version, is left out with a note.
 """
 
 import json
@@ -12,23 +13,31 @@ HEADER = ("what", "case", "unit", "plain", "ours", "ratio")
 
 
 def read_lines(lines: Iterable[str], where: str) -> list[dict[str, Any]]:
-    """The figures, the last of each; a last line that was cut off is left out.
+    """The figures, the last of each; a last line that was cut off is left out, JSON of another form with a note.
 
     Raises:
-        ValueError: a line that is not one of the common form.
+        ValueError: a line that is no JSON, or lines of which none is of the common form.
     """
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    others: list[str] = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or not line.endswith("\n"):
             continue  # a stop in the middle of writing leaves half a line at the end
+        message = f"{where}:{number}: expected a JSON object with {', '.join(HEADER)}, found {line.strip()[:80]!r}"
         try:
             figure = json.loads(line)
-            key = (figure["what"], figure["case"], figure["unit"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            wanted = f"a JSON object with {', '.join(HEADER)}"
-            raise ValueError(f"{where}:{number}: expected {wanted}, found {line.strip()[:80]!r}") from error
+        except json.JSONDecodeError as error:
+            raise ValueError(message) from error
+        if not isinstance(figure, dict) or not all(isinstance(figure.get(name), str) for name in HEADER[:3]):
+            others.append(message)
+            continue
+        key = (figure["what"], figure["case"], figure["unit"])
         found.pop(key, None)
         found[key] = figure
+    if others and not found:
+        raise ValueError(others[0])
+    if others:
+        print(f"table.py: left out {len(others)} of the lines; {others[0]}", file=sys.stderr)
     return list(found.values())
 
 

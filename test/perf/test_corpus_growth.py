@@ -11,6 +11,14 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture
+def table(monkeypatch):
+    monkeypatch.syspath_prepend(HERE)
+    import table
+
+    return table
+
+
+@pytest.fixture
 def watch(monkeypatch):
     monkeypatch.syspath_prepend(HERE)
     import usage
@@ -39,15 +47,18 @@ def test_a_command_that_fails(watch):
         watch(python("raise SystemExit(3)"))
 
 
-def test_two_sizes(tmp_path):
+def test_two_sizes(tmp_path, table, capsys):
     command = [sys.executable, HERE / "corpus_growth.py", "--counts", "20", "40", "--speakers", "2", "--no_training"]
     done = subprocess.run([*command, "--work", tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    used = {(line["case"], line["utterances"]): line for line in lines if "utterances" in line}
-    figures = {line["case"]: line for line in lines if "unit" in line}
+    assert table.read_lines(done.stdout.splitlines(keepends=True), "stdout") == lines
+    assert len(table.render(lines).splitlines()) == len(lines) + 2 and capsys.readouterr().err == ""
+    used = {(line["step"], line["utterances"]): line for line in lines if "utterances" in line}
+    figures = {line["case"]: line for line in lines}
     assert {count for _, count in used} == {8, 20, 40} and len(used) == 33
     assert all(line["peak_mb"] > 5 and line["open_files"] >= 2 for line in used.values())
+    assert all(line["ours"] > 0 and line["plain"] is None and line["unit"] == "s" for line in used.values())
     assert used["stage 2, jobs", 40]["written_mb"] > 1.8 * used["stage 2, jobs", 20]["written_mb"] > 1
     assert 0.8 < figures["stage 4, 40 over 20 utterances: memory"]["ratio"] < 1.2
     # 16-bit audio at 16 kHz, and 26 float32 values each 5 ms

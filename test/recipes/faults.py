@@ -257,10 +257,8 @@ def contents(folder: Path) -> dict[str, Any]:
         name = str(path.relative_to(folder))
         if path.is_symlink():
             found[name] = os.readlink(path)
-        elif path.name.startswith(".stage") or path.name in (".lock", "checkpoint.prev.pth") or "images" in path.parts:
-            found[name] = (
-                "there"  # marks hold times of change; curves show times; the one before last, when it was saved
-            )
+        elif path.name.startswith(".stage") or path.name in (".lock", "checkpoint.prev.pth"):
+            found[name] = "there"  # marks hold times of change; the checkpoint before the last is of any moment
         elif path.suffix == ".pth":
             found[name] = _weights(path)
         elif path.suffix == ".npz":

@@ -5,28 +5,15 @@ file under its final name must be whole; the next run is the same command. Seede
 machine's speed too: pytest -s (or a failure) shows it.
 """
 
-import importlib.util
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import faults
 import pytest
 
-HERE = Path(__file__).parent
-
-
-def _load_faults():
-    spec = importlib.util.spec_from_file_location("recipe_faults", HERE / "faults.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-faults = _load_faults()
 COMMON = [
     *("--train_config", "conf/debug/train_cyclegan.yaml", "--directions", "neutral:angry", "--evc_tag", "killed"),
     *("--train_threads", "1", "--nj", "2", "--inference_nj", "2", "--ngpu", "0", "--anchors", "zero_effort f0"),

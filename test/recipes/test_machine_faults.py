@@ -4,29 +4,16 @@ One small run is made for all; each test spoils something, looks at what the rec
 files again after a rerun of the stage. Disks are small file systems in memory, which only root can mount.
 """
 
-import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import faults
 import pytest
 
-HERE = Path(__file__).parent
-
-
-def _load_faults():
-    spec = importlib.util.spec_from_file_location("recipe_faults", HERE / "faults.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-faults = _load_faults()
 pytestmark = pytest.mark.recipe
 LONG = pytest.mark.long
 WORDS = [

@@ -9,27 +9,15 @@ The limits are those of two idle cores; on a busier machine set EVC2_LIMIT_SCALE
 """
 
 import csv
-import importlib.util
 import os
 import shlex
-import sys
 from pathlib import Path
 
+import checks
 import pytest
 
 HERE = Path(__file__).parent
 COLUMNS = ["recipe", "config", "options", "stages", "files", "check", "limit_s", "level"]
-
-
-def _load_checks():
-    spec = importlib.util.spec_from_file_location("recipe_checks", HERE / "checks.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-checks = _load_checks()
 
 
 def read_rows() -> list:

@@ -5,6 +5,7 @@
 #   cluster.sh kill FOLDER NODE       what a power cut does: kills the node's daemon and all that runs there, at once
 #   cluster.sh up FOLDER NODE         starts the daemon of a node again
 #   cluster.sh stop FOLDER            ends all processes that were started, by their numbers
+# EVC2_LIMIT_SCALE=3 in the environment: waits so many times longer, on a busy machine.
 # Debian and Ubuntu: apt-get install slurmctld slurmd munge
 set -euo pipefail
 [ $# -ge 2 ] || { sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "$0" && exit 1; }
@@ -17,6 +18,9 @@ die() {
     echo "cluster.sh: error: $*" >&2
     exit 1
 }
+
+# Seconds of two idle cores -> whole seconds here.
+scaled() { LC_ALL=C awk -v s="$1" -v scale="${EVC2_LIMIT_SCALE:-1}" 'BEGIN { printf "%d", s * scale + 0.999 }'; }
 
 # Ports that nothing listens on now.
 free_ports() {
@@ -79,7 +83,7 @@ END
 start_node() { slurmd -N "$1"; }
 
 start() {
-    local nodes=${1:-2} tool i
+    local nodes=${1:-2} tool i limit end
     for tool in munged slurmctld slurmd sinfo; do
         command -v "${tool}" > /dev/null || die "${tool} is not installed (apt-get install slurmctld slurmd munge)"
     done
@@ -93,11 +97,11 @@ start() {
         --log-file="${folder}/munged.log" --seed-file="${folder}/munge.seed"
     slurmctld
     for ((i = 1; i <= nodes; i++)); do start_node "n${i}"; done
-    for ((i = 0; i < 300; i++)); do
-        [ "$(sinfo -h -p normal -t idle -o %D 2> /dev/null)" != "${nodes}" ] || break
+    limit=$(scaled 30) end=$((SECONDS + limit))
+    until [ "$(sinfo -h -p normal -t idle -o %D 2> /dev/null)" = "${nodes}" ]; do
+        [ "${SECONDS}" -lt "${end}" ] || die "the nodes are not idle after ${limit} s; see ${folder}/*.log"
         sleep 0.1
     done
-    [ "${i}" -lt 300 ] || die "the nodes are not idle after 30 s; see ${folder}/*.log"
     echo "export SLURM_CONF=${SLURM_CONF}"
 }
 
@@ -117,8 +121,16 @@ kill_node() {
     kill -KILL "${pids[@]}" 2> /dev/null || true
 }
 
+# Whether a process runs; one that nobody has waited for yet (a zombie) has ended.
+runs() {
+    local stat
+    stat=$(cat "/proc/$1/stat" 2> /dev/null) || return 1
+    stat=${stat##*) }
+    [ "${stat%% *}" != Z ]
+}
+
 stop() {
-    local file pid node pids=()
+    local file pid node limit end pids=()
     [ -e "${SLURM_CONF}" ] || return 0
     for file in slurmctld.pid munged.pid; do
         [ ! -e "${folder}/${file}" ] || pids+=("$(cat "${folder}/${file}")")
@@ -127,8 +139,12 @@ stop() {
         mapfile -t -O "${#pids[@]}" pids < <(processes_of "${node}")
     done < <(sed -n 's/^NodeName=\([^ ]*\).*/\1/p' "${SLURM_CONF}")
     [ "${#pids[@]}" -eq 0 ] || kill -KILL "${pids[@]}" 2> /dev/null || true
+    limit=$(scaled 30) end=$((SECONDS + limit))
     for pid in "${pids[@]}"; do
-        while kill -0 "${pid}" 2> /dev/null; do sleep 0.05; done
+        while runs "${pid}"; do
+            [ "${SECONDS}" -lt "${end}" ] || die "process ${pid} still runs ${limit} s after SIGKILL; ${folder} is left as it is"
+            sleep 0.05
+        done
     done
     rm -f "${SLURM_CONF}"
 }

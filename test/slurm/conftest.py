@@ -1,7 +1,6 @@
 """A real SLURM of two nodes on this machine, and the toy recipe in it."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -29,29 +28,30 @@ class Cluster:
     def __init__(self, folder: Path):
         self.folder = folder
 
+    def limit(self, seconds: float) -> float:
+        """A limit on two idle cores -> the limit here; cluster.sh does the same."""
+        return seconds * SCALE
+
     def wait_for(self, found: Callable[[], object], what: str, seconds: float = 120) -> None:
         """Wait until found() is true; the limit is that of two idle cores."""
-        end = time.monotonic() + seconds * SCALE
+        end = time.monotonic() + self.limit(seconds)
         while not found():
-            assert time.monotonic() < end, f"waited {seconds * SCALE:.0f} s for {what}; queue: {self.jobs()}"
+            assert time.monotonic() < end, f"waited {self.limit(seconds):.0f} s for {what}; queue: {self.jobs()}"
             time.sleep(0.1)
 
     def do(self, *words: str) -> str:
         """A command of SLURM, with its output."""
-        return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(words, check=True, capture_output=True, text=True, timeout=self.limit(60)).stdout
 
     def control(self, *words: str) -> None:
         """cluster.sh; its output goes to a file, because the daemons that it starts keep it open."""
         with open(self.folder / "cluster.log", "ab") as log:
             command = [HERE / "cluster.sh", words[0], self.folder, *words[1:]]
-            subprocess.run(command, check=True, stdout=log, stderr=log, timeout=60)
+            subprocess.run(command, check=True, stdout=log, stderr=log, timeout=self.limit(60))
 
     def jobs(self) -> list[str]:
         """What is in the queue, a line `number state` each."""
         return self.do("squeue", "-h", "-o", "%A %T").splitlines()
-
-    def restarts(self, job: str) -> int:
-        return int(re.search(r"Restarts=(\d+)", self.do("scontrol", "-o", "show", "job", job))[1])
 
     def ready(self) -> None:
         """Wait until nothing runs and both nodes are idle."""
@@ -74,9 +74,9 @@ def _cluster() -> Iterator[Cluster]:
         cluster.control("start")
         yield cluster
     finally:
-        cluster.control("stop")
         os.environ.clear()
         os.environ.update(before)
+        cluster.control("stop")
         shutil.rmtree(folder)
 
 

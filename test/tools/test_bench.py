@@ -66,6 +66,13 @@ def test_table(tmp_path):
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table(path).stdout.splitlines()]
     assert rows[0] == ["what", "case", "unit", "plain", "ours", "ratio"] and set("".join(rows[1])) <= set("-:")
     assert rows[2:] == [["conversion", "two", "ms", "-", "8", "-"], ["loader", "two", "ms", "20", "8", "2.5"]]
+    path.write_text(f'{{"what": "loader", "seconds": 1}}\n{json.dumps(FIGURE)}\n{{"case": "two"}}\n')
+    done = table(path)
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 3 and "| loader " in done.stdout
+    assert f"left out 2 of the lines; {path}:1: expected a JSON object with what, case" in done.stderr
+    path.write_text(f"{json.dumps(FIGURE)}\nwhat: loader\n")
+    done = table(path)
+    assert done.returncode == 1 and f"{path}:2: expected a JSON object with what, case" in done.stderr
     path.write_text('{"what": "loader"}\n')
     done = table(path)
     assert done.returncode == 1 and f"{path}:1: expected a JSON object with what, case" in done.stderr
@@ -107,6 +114,14 @@ def test_a_script_that_fails_is_named(tree):
     assert (tree / "bench.jsonl.logs/abx.log").read_text() == "odd\n"
     done = bench(tree, "--table", "bench.jsonl")
     assert done.returncode == 0 and "earlier" in done.stdout
+
+
+def test_a_table_that_fails_hides_no_failure(tree):
+    (tree / "test/perf/abx.py").write_text("print('no figure')\n")
+    done = bench(tree, "--quick", "true", "--only", "abx,loader")
+    assert done.returncode == 1 and "expected a JSON object" in done.stderr and "FAILED: loader" in done.stderr
+    done = bench(tree, "--quick", "true", "--only", "abx", "--out", "other.jsonl")
+    assert done.returncode == 1 and "expected a JSON object" in done.stderr and "FAILED" not in done.stderr
 
 
 @pytest.mark.parametrize(

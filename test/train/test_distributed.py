@@ -53,7 +53,9 @@ def test_a_signal_to_one_stops_both_and_they_resume(command, corpus, tmp_path):
     for name in ("undisturbed", "stopped"):
         out = tmp_path / name
         # An interval that has always passed would save after each step; none, so that the signal alone saves.
-        arguments = command(out, *run, "--num_iters_per_epoch", "30", "--checkpoint_interval", "0")
+        arguments = command(
+            out, *run, "--num_iters_per_epoch", "30", "--checkpoint_interval", "0", "--max_minutes", "60"
+        )
         jobs = start_two(arguments, out)
         if name == "stopped":
             end = time.monotonic() + 120

@@ -172,6 +172,32 @@ def test_second_run_in_one_folder_refuses(tmp_path):
         pass
 
 
+def test_a_job_started_again_does_not_wait_for_a_lock_for_ever(tmp_path, caplog):
+    with locked(tmp_path), locked(tmp_path, patience=0.01):
+        pass
+    assert "still locked" in caplog.text
+
+
+def test_a_damaged_checkpoint_does_not_take_the_place_of_the_whole_one_before(tmp_path):
+    path, previous = tmp_path / "checkpoint.pth", tmp_path / "checkpoint.prev.pth"
+    for step in (1, 2):
+        checkpoint.save({"step": step}, path)
+    assert checkpoint.load(previous) == {"step": 1}
+    path.write_bytes(b"x" * 500)
+    checkpoint.remove_damaged(path)
+    assert not path.exists() and checkpoint.load(path) == {"step": 1}
+    checkpoint.save({"step": 3}, path)
+    checkpoint.remove_damaged(path)
+    assert checkpoint.load(path) == {"step": 3} and checkpoint.load(previous) == {"step": 1}
+
+
+def test_checkpoints_without_hard_links(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("not supported")))
+    for step in (1, 2, 3):
+        checkpoint.save({"step": step}, tmp_path / "checkpoint.pth")
+    assert checkpoint.load(tmp_path / "checkpoint.prev.pth") == {"step": 2}
+
+
 def start(corpus: Path, out: Path, *more: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "evc2.bin.evc_train", *arguments(corpus, out, *more)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}

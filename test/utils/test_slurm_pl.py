@@ -1,4 +1,4 @@
-"""utils/slurm.pl against small stand-ins for sbatch, squeue, scancel and sacct that this test puts into PATH.
+"""utils/slurm.pl against small stand-ins for the programs of SLURM that it calls, which this test puts into PATH.
 
 These are unit tests of our script: what it asks of SLURM and what it makes of the answers. They do not show that a real
 SLURM understands it; test/slurm does.
@@ -37,7 +37,8 @@ SQUEUE = r"""#!/usr/bin/env bash
 echo "$@" >> "$STATE/squeue"
 for file in "$STATE"/pid.*; do
   number=${file##*.}
-  kill -0 "$(cat "$file")" 2> /dev/null && echo "    ${number/#0/N/A}   RUNNING   0   n1"
+  read -r _ _ state _ 2> /dev/null < "/proc/$(cat "$file")/stat" || continue
+  [ "$state" = Z ] || echo "    ${number/#0/N/A}   RUNNING   0   n1"  # a zombie has ended
 done
 exit 0
 """
@@ -48,6 +49,18 @@ for file in "$STATE"/pid.*; do pkill -TERM -s "$(cat "$file")"; done
 SACCT = r"""#!/usr/bin/env bash
 echo "$SACCT_SAYS"
 """
+NO_ANSWER = r"""#!/usr/bin/env bash
+exit 1
+"""
+#: All of them, so that a real cluster on this machine is never asked.
+STAND_INS = {
+    "sbatch": SBATCH,
+    "squeue": SQUEUE,
+    "scancel": SCANCEL,
+    "sacct": SACCT,
+    "scontrol": NO_ANSWER,
+    "sinfo": NO_ANSWER,
+}
 
 
 def ended(pid):
@@ -66,7 +79,7 @@ def ended(pid):
 @pytest.fixture
 def slurm(tmp_path, monkeypatch):
     """Return a function that calls slurm.pl in tmp_path/work, and the folder where the stand-ins leave traces."""
-    for name, text in (("sbatch", SBATCH), ("squeue", SQUEUE), ("scancel", SCANCEL), ("sacct", SACCT)):
+    for name, text in STAND_INS.items():
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
@@ -110,6 +123,17 @@ def test_failing_task_gives_its_status_and_is_not_run_again(slurm):
     assert done.returncode == 5
     assert "job 2 failed with status 5" in done.stderr and "1 / 3 failed" in done.stderr
     assert (slurm.work / "runs.2").read_text() == "run\n"
+
+
+def test_array_that_may_be_started_again(slurm, monkeypatch):
+    monkeypatch.setenv("EVC2_SLURM_PATIENCE", "1")
+    script = "echo run >> runs.JOB; test JOB != 2 || exit 5"
+    done = slurm("--requeue", "true", "JOB=1:2", "log/x.JOB.log", "bash", "-c", script)
+    args = slurm.args()
+    assert "--requeue" in args and "--no-requeue" not in args and "--array=1-2" in args
+    # The job is gone from the queue, so SLURM did not start it again, and its status stands.
+    assert done.returncode == 5 and "job 2 failed with status 5" in done.stderr and "1 / 2 failed" in done.stderr
+    assert [(slurm.work / f"runs.{i}").read_text() for i in (1, 2)] == ["run\n"] * 2
 
 
 def test_configuration(slurm):
