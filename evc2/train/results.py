@@ -91,6 +91,7 @@ def write_summary(session: "Session") -> None:
         "epochs": session.epoch - 1,
         "minutes": round(session.used / 60, 1),
         "device": torch.cuda.get_device_name() if options.ngpu > 0 else f"CPU, {torch.get_num_threads()} threads",
+        "processes": session.world,
         "machine": platform.machine() + f", {os.cpu_count()} cores",
         "amp_dtype": options.amp_dtype,
         "best": best,

@@ -55,6 +55,11 @@ class Session:
         return self.dist.dist_rank if self.dist.distributed else 0
 
     @property
+    def world(self) -> int:
+        """How many processes train."""
+        return self.dist.dist_world_size if self.dist.distributed else 1
+
+    @property
     def main(self) -> bool:
         """Whether this process writes the files."""
         return self.rank == 0
@@ -136,9 +141,8 @@ class Session:
                 own.load_state_dict(kept)
         self.reporter.load_state_dict(state["reporter"])
         rng = state["rng"] if isinstance(state["rng"], list) else [state["rng"]]  # format 1 had that of one process
-        world = self.dist.dist_world_size if self.dist.distributed else 1
-        if len(rng) != world:
-            logging.warning("saved by %d processes, continued by %d: random numbers will differ", len(rng), world)
+        if len(rng) != self.world:
+            logging.warning("saved by %d processes, continued by %d: random numbers will differ", len(rng), self.world)
         # Between epochs the state is of no use: an epoch starts from its own seed, in whichever run it is.
         self.partial, self.rng = state["partial"], rng[self.rank % len(rng)] if state["iteration"] else None
         for name in ("epoch", "iteration", "step", "seconds"):
