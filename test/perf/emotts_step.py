@@ -259,7 +259,9 @@ def gradient_norms(form: Plain | Ours, batch: Batch) -> tuple[float, float]:
 
 def check_equal(conf: dict[str, Any], batch: Batch, device: str) -> dict[str, float]:
     """Relative differences of loss and gradient norm, without dropout; AssertionError where they are no rounding."""
-    still = {**conf, **{key: {**conf.get(key, {}), "dropout": 0.0} for key in ("encoder", "predictor", "decoder")}}
+    nets = ("encoder", "reference", "predictor", "decoder")
+    still = {**conf, **{key: {**conf.get(key, {}), "dropout": 0.0} for key in nets}}
+    still["reference"]["augment"] = None
     model = build_model(still).to(device).train()
     ours, plain = gradient_norms(Ours(model, "none", False, device), batch), gradient_norms(Plain(model), batch)
     loss, norm = (abs(a / b - 1) for a, b in zip(ours, plain, strict=True))
