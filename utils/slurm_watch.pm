@@ -134,7 +134,7 @@ sub look {
             say_restart($w, $id, $restarts, $w->{nodes}{$id});
         }
         $w->{nodes}{$id} = $nodes if $nodes ne '';
-        if ($why =~ /held|BadConstraints|NotAvail|Down|NodeLimit|TimeLimit|Never|Invalid|Required|Nodes required/i) {
+        if ($why =~ /held|BadConstraints|NotAvail|Down|NodeLimit|TimeLimit|Never|Invalid|Required/i) {
             print STDERR "$jobs::name: SLURM job $w->{id} waits: $why\n" unless $w->{said}{$why}++;
         }
         if ($w->{held}{$id} && $w->{held}{$id}[1] < $restarts) {    # of an earlier start

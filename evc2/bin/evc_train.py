@@ -69,13 +69,13 @@ def told_to_end(children: bool) -> Iterator[None]:
             if process.pid is not None:
                 os.kill(process.pid, number)
 
+    from torch.multiprocessing import ProcessExitedException
+
     old = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield
-    except Exception:
-        if told:  # torch reports a child that left with the signal's status as a failure
-            raise SystemExit(128 + told[0]) from None
-        raise
+    except ProcessExitedException as error:  # it has said why
+        raise SystemExit(128 + told[0] if told else error.exit_code) from None
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

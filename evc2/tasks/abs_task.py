@@ -1,6 +1,7 @@
 """What all tasks share: espnet2's AbsTask with turns, evc2's trainer and configuration checks."""
 
 import argparse
+import multiprocessing
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from espnet2.utils import config_argparse
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
+from evc2.cli import run
 from evc2.errors import UserError, check_keys, nearest
 from evc2.feats.contract import FeatureContract
 from evc2.train.abs_model import AbsTurnModel
@@ -99,6 +101,14 @@ class TurnTask(AbsTask):
         if not args.print_config:
             cls.prepare(args)
         super().main(args)
+
+    @classmethod
+    def main_worker(cls, args: argparse.Namespace) -> None:
+        """As espnet2's. A process of its own (one a GPU) ends on a user's mistake with a sentence, too."""
+        if multiprocessing.parent_process() is None:
+            super().main_worker(args)
+        else:
+            run(lambda: super(TurnTask, cls).main_worker(args), f"process {args.dist_rank}")
 
     @classmethod
     def prepare(cls, args: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """What the training of a vocoder lets its user see and hear: copies of recordings of the validation set."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ class Copies:
         self.crops = crops
         self.utts = list(dict.fromkeys((utts[0], utts[len(utts) // 2])))
 
-    def score(self, model: Any, reporter: Any) -> None:
+    def score(self, model: Any, reporter: Any, between: Callable[[], None]) -> None:
         """Nothing: the losses of fixed crops say enough."""
 
     def show(self, model: Any, writer: Any, epoch: int, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """EVCTask: what a run leaves, what it prints, and what it says to a wrong configuration."""
 
 import json
+import multiprocessing
 import shutil
 import subprocess
 import sys
@@ -8,12 +9,13 @@ import sys
 import pytest
 import torch
 import yaml
+from espnet2.train.distributed_utils import resolve_distributed_mode
 
 from evc2.bin.evc_train import main
 from evc2.bin.show_model import main as show_model
 from evc2.errors import UserError
 from evc2.systems import build
-from evc2.tasks.evc import choose_domains
+from evc2.tasks.evc import EVCTask, choose_domains
 from evc2.train.schedulers import ConstantThenLinear, ConstantThenLinearEpoch
 
 
@@ -169,3 +171,16 @@ def test_show_model(tmp_path, capsys):
         "D_B": "21,837,825",
         "total": "119,787,058",
     }
+
+
+def test_a_process_of_its_own_ends_with_one_sentence(command, tmp_path, capfd):
+    """Trainings with several GPUs run in processes that espnet2 starts."""
+    args = EVCTask.get_parser().parse_args(command(tmp_path / "exp"))
+    EVCTask.prepare(args)
+    resolve_distributed_mode(args)
+    args.valid_trials = str(tmp_path / "none")
+    process = multiprocessing.get_context("spawn").Process(target=EVCTask.main_worker, args=(args,))
+    process.start()
+    process.join(200)
+    said = capfd.readouterr().err
+    assert process.exitcode == 1 and "error: " in said and "none: no such file" in said and "Traceback" not in said

@@ -149,6 +149,8 @@ if begins 5 "training in ${exp}: folds ${chosen[*]}, seeds ${seeds}"; then
         done
     done
     "${force}" && resume=false || resume=true
+    step=()  # of which SLURM tells at once that the job has to make room
+    [ "${cmd_backend}" = local ] || step=(srun --export=ALL)
     # Job N takes fold and seed from line N of its list; the words in quotes are for the job's own shell.
     # shellcheck disable=SC2016
     train=(bash -c 'set -e
@@ -158,7 +160,7 @@ if begins 5 "training in ${exp}: folds ${chosen[*]}, seeds ${seeds}"; then
         --feats_contract "${feats_conf}" --resume "${resume}" --ngpu "${ngpu}" "${extra[@]}")
     if todo "${exp}/.stage5" --inputs "${train_config}" "${exp}/log/jobs" --scp "${dump}/all/feats.scp" --options="${train_args}"; then
         # shellcheck disable=SC2086
-        job ${cuda_cmd} --gpu "${ngpu}" --max-jobs-run "${train_nj}" JOB=1:"$(lines "${exp}/log/jobs")" "${exp}/log/train.JOB.log" "${train[@]}"
+        job ${cuda_cmd} --gpu "${ngpu}" --max-jobs-run "${train_nj}" JOB=1:"$(lines "${exp}/log/jobs")" "${exp}/log/train.JOB.log" "${step[@]}" "${train[@]}"
         finished "${exp}/.stage5" "${exp}/log/jobs"
     fi
 fi
