@@ -131,10 +131,9 @@ run_command() {
 END
 close($out) or jobs::fail("$script: cannot be written: $!");
 
-my %numbers = (INT => 2, TERM => 15, HUP => 1);
-for my $name (keys %numbers) {    # what nohup ignores stays ignored
-    $SIG{$name} = sub { $slurm_watch::signal = $numbers{$name} } unless ($SIG{$name} // '') eq 'IGNORE';
-}
+$SIG{INT} = sub { $slurm_watch::signal = 2 };
+$SIG{TERM} = sub { $slurm_watch::signal = 15 };
+$SIG{HUP} = sub { $slurm_watch::signal = 1 } unless ($SIG{HUP} // '') eq 'IGNORE';    # by nohup
 # Of a job in which this runs: sbatch would hand it on to the new ones.
 delete @ENV{qw(SLURM_RESTART_COUNT SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID)};
 
