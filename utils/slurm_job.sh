@@ -36,8 +36,8 @@ while kill -0 "${job}" 2> /dev/null; do wait "${job}" 2> /dev/null; done
 code=$(cat "${status}.code" 2> /dev/null) || code=137  # killed
 rm -f "${status}.code"
 
-reason=''
-record=$(scontrol -o show job "${id}" 2> /dev/null) || record=''
+reason='' record=''
+[ "${code}" -eq 0 ] || record=$(scontrol -o show job "${id}" 2> /dev/null)
 case ${code}:${told}:${record} in
     # A job that was cancelled, or whose time is over, or that SLURM itself starts again, is not RUNNING any more.
     # Of a preemption with some time to go only the steps hear, not this script.

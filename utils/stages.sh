@@ -113,7 +113,6 @@ phase_of() {
 }
 lines() { wc -l < "$1"; }
 least() { echo $(($1 < $2 ? $1 : $2)); }
-most() { echo $(($1 > $2 ? $1 : $2)); }
 
 # in_jobs OPTIONS NJ LIST LOG COMMAND...: a command with --job, --njobs and --merge, in at most NJ jobs, no more than LIST has
 # lines. OPTIONS: ${train_cmd} and the like, with their options.
@@ -135,11 +134,10 @@ resolve_ngpu() {
 }
 # check_launch: what --ngpu, --num_nodes and the backend ask of train_in.
 check_launch() {
-    if [ "${ngpu}" = auto ] && [ "${cmd_backend}" != local ]; then
-        resolve_ngpu
-        log "--ngpu auto: ${ngpu}, what this machine has; on a cluster say --ngpu N for N GPUs a node" >&2
-    fi
+    local asked=${ngpu}
     resolve_ngpu
+    [ "${asked}" != auto ] || [ "${cmd_backend}" = local ] \
+        || log "--ngpu auto: ${ngpu}, what this machine has; on a cluster say --ngpu N for N GPUs a node" >&2
     [ "${num_nodes}" -eq 1 ] || [ "${cmd_backend}" != local ] || die "--num_nodes ${num_nodes} needs cmd_backend=slurm"
 }
 # train_in FOLDER COMMAND...: runs a training, its log FOLDER/train.log, with --ngpu processes (or one, without GPU) on each of
@@ -163,6 +161,6 @@ train_in() {
     log "  ${out}: tensorboard --logdir ${out}/tensorboard; log: ${out}/train.log"
     [ ! -e "${out}/train.log" ] || mv "${out}/train.log" "${out}/train.$(date +%Y%m%d-%H%M%S).log"
     # shellcheck disable=SC2086
-    job ${cuda_cmd} --gpu "${ngpu}" --num_nodes "${num_nodes}" --num_threads "$(($(most "${ngpu}" 1) * ${train_threads:-1}))" \
+    job ${cuda_cmd} --gpu "${ngpu}" --num_nodes "${num_nodes}" --num_threads "$(((ngpu > 0 ? ngpu : 1) * ${train_threads:-1}))" \
         "${out}/train.log" "${launch[@]}" "${threads[@]}" "$@" --ngpu "${ngpu}" "${meet[@]}" --resume true
 }

@@ -95,13 +95,16 @@ def find(path: Path) -> Path | None:
     return None
 
 
+def read(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """The state of a checkpoint that :func:`find` found."""
+    logging.info("resuming from %s", path)
+    return torch.load(path, map_location=device, weights_only=True)
+
+
 def load(path: Path, device: str = "cpu") -> dict[str, Any] | None:
-    """Load what :func:`find` finds; None when there is none."""
+    """Read what :func:`find` finds; None when there is none."""
     found = find(path)
-    if found is None:
-        return None
-    logging.info("resuming from %s", found)
-    return torch.load(found, map_location=device, weights_only=True)
+    return read(found, device) if found else None
 
 
 def remove_damaged(path: Path) -> None:

@@ -111,21 +111,20 @@ class Session:
         Raises:
             UserError: the processes found different ones.
         """
-        if self.options.resume:
-            if (state := checkpoint.load(self.path, self.device)) is not None:
-                self.take_up(state)
-        elif self.main:  # or a job that the cluster starts again would take them for its own
+        found = checkpoint.find(self.path) if self.options.resume else None
+        if found:
+            self.take_up(checkpoint.read(found, self.device))
+        elif self.main and not self.options.resume:  # a job that the cluster starts again would take them for its own
             for path in self.path.parent.glob("checkpoint*.pth"):
                 path.unlink()
         if self.agreement:
-            found = [one["step"] for one in self.agreement.gather({"step": self.step})]
-            if len(set(found)) > 1:
-                steps = ", ".join(map(str, found))
+            steps = [str(one["step"]) for one in self.agreement.gather({"step": self.step})]
+            if len(set(steps)) > 1:
                 raise UserError(
-                    f"{self.path}: the processes found it after {steps} steps, so the nodes do not see the same file; "
-                    f"wait a little, or look at the file system"
+                    f"{self.path}: the processes found it after {', '.join(steps)} steps, so the nodes do not see the "
+                    f"same file; wait a little, or look at the file system"
                 )
-        if self.main and self.step:
+        if self.main and found not in (None, self.path):
             checkpoint.remove_damaged(self.path)
 
     def take_up(self, state: dict[str, Any]) -> None:

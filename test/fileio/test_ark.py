@@ -3,6 +3,7 @@
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import kaldiio
 import numpy as np
@@ -121,14 +122,19 @@ def test_what_is_read_does_not_stay_in_memory(scp):
         assert "feats.1.ark" not in maps.read()
 
 
-def test_crops_by_several_threads_while_arks_come_and_go(tmp_path):
+def arks_under_one_scp(folder: Path, count: int, shape: tuple[int, int]) -> Path:
+    """An scp as several jobs' are joined: ``utt<i>``, filled with i, in an ark of its own."""
     table = {}
-    for i in range(8):
-        with ArkWriter(tmp_path / f"{i}.ark", tmp_path / f"{i}.scp") as writer:
-            writer[f"utt{i}"] = np.full((50, 3), i)
-        table |= read_table(tmp_path / f"{i}.scp")
-    write_table(tmp_path / "all.scp", table)
-    reader = ScpReader(tmp_path / "all.scp", max_open=1)
+    for i in range(count):
+        with ArkWriter(folder / f"{i}.ark", folder / f"{i}.scp") as writer:
+            writer[f"utt{i}"] = np.full(shape, i)
+        table |= read_table(folder / f"{i}.scp")
+    write_table(folder / "all.scp", table)
+    return folder / "all.scp"
+
+
+def test_crops_by_several_threads_while_arks_come_and_go(tmp_path):
+    reader = ScpReader(arks_under_one_scp(tmp_path, 8, (50, 3)), max_open=1)
     with ThreadPoolExecutor(4) as pool:
         found = pool.map(lambda n: bool((reader.crop(f"utt{n % 8}", n % 40, 10) == n % 8).all()), range(400))
         assert all(found)
@@ -178,13 +184,7 @@ def test_nan_in_a_foreign_ark(tmp_path):
 
 
 def test_few_arks_stay_open(tmp_path):
-    table = {}
-    for i in range(6):
-        with ArkWriter(tmp_path / f"{i}.ark", tmp_path / f"{i}.scp") as writer:
-            writer[f"utt{i}"] = np.full((4, 2), i)
-        table |= read_table(tmp_path / f"{i}.scp")
-    write_table(tmp_path / "all.scp", table)  # several jobs' arks under one scp
-    reader = ScpReader(tmp_path / "all.scp", max_open=2)
+    reader = ScpReader(arks_under_one_scp(tmp_path, 6, (4, 2)), max_open=2)
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(2):
         for i in range(6):
